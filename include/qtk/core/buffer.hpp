@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "qtk/core/numeric.hpp"
+
+namespace qtk::inline QTK_ABI {
+
+/// Alignment of every owned buffer: a cache line, and a full AVX-512 register.
+inline constexpr std::size_t buffer_alignment = 64;
+
+/// Owned, 64-byte aligned, zero-initialized bytes. Moves in O(1); copies are explicit in tensor.
+class buffer {
+ public:
+  buffer() = default;
+
+  /// qtk::error where memory runs out.
+  explicit buffer(std::size_t size_bytes) : size_bytes_(size_bytes) {
+    if (size_bytes == 0) return;
+    QTK_CHECK(size_bytes <= static_cast<std::size_t>(-1) / 2, "buffer", size_bytes, " bytes asked");
+    // aligned_alloc wants a size that is a multiple of the alignment.
+    data_ = std::aligned_alloc(buffer_alignment, round_up(size_bytes, buffer_alignment));
+    QTK_CHECK(data_ != nullptr, "buffer", "out of memory: ", size_bytes, " bytes asked");
+    std::memset(data_, 0, size_bytes);
+  }
+  buffer(const buffer& other) : buffer(other.size_bytes_) {
+    if (size_bytes_ != 0) std::memcpy(data_, other.data_, size_bytes_);
+  }
+  buffer(buffer&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)),
+        size_bytes_(std::exchange(other.size_bytes_, 0)) {}
+  buffer& operator=(buffer other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_bytes_, other.size_bytes_);
+    return *this;
+  }
+  ~buffer() { std::free(data_); }
+
+  std::byte* data() noexcept { return static_cast<std::byte*>(data_); }
+  const std::byte* data() const noexcept { return static_cast<const std::byte*>(data_); }
+  std::size_t size_bytes() const noexcept { return size_bytes_; }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t size_bytes_ = 0;
+};
+
+}  // namespace qtk::inline QTK_ABI

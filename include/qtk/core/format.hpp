@@ -1,0 +1,121 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+
+#include "qtk/core/half.hpp"
+#include "qtk/core/int4.hpp"
+
+namespace qtk::inline QTK_ABI {
+
+/// Run-time name of a format, in the order of `any_tensor`'s alternatives.
+enum class dtype : std::uint8_t {
+  fp32,
+  fp16,
+  bf16,
+  int8,
+  uint8,
+  int4,
+  uint4,  // weights and activations
+  int32,
+  int64,
+  boolean,
+  fp64,  // accumulators, shapes, indices, masks
+};
+
+/// A format says how one element is stored. A new one is a new tag here and its codec.
+///   value_type   what one element reads as (the code, for quantized formats)
+///   storage_type what the buffer holds
+///   packed       several elements share a storage unit; a row starts on a unit of its own
+template <class Value, class Storage, dtype Id, int Bits>
+struct basic_format {
+  using value_type = Value;
+  using storage_type = Storage;
+  static constexpr dtype id = Id;
+  static constexpr int bits = Bits;
+  static constexpr bool packed = Bits < 8;
+  static constexpr bool quantized = false;
+  static constexpr std::size_t per_unit = packed ? 8 / Bits : 1;
+};
+
+/// Codes of `real = scale * (code - zero_point)`, code_min <= code <= code_max.
+template <class Value, class Storage, dtype Id, int Bits, int Min, int Max>
+struct code_format : basic_format<Value, Storage, Id, Bits> {
+  static constexpr bool quantized = true;
+  static constexpr std::int32_t code_min = Min;
+  static constexpr std::int32_t code_max = Max;
+};
+
+struct fp32 : basic_format<float, float, dtype::fp32, 32> {};
+struct fp16 : basic_format<half, half, dtype::fp16, 16> {};
+struct bf16 : basic_format<bfloat16, bfloat16, dtype::bf16, 16> {};
+struct int8 : code_format<std::int8_t, std::int8_t, dtype::int8, 8, -128, 127> {};
+struct uint8 : code_format<std::uint8_t, std::uint8_t, dtype::uint8, 8, 0, 255> {};
+struct int4 : code_format<std::int8_t, std::uint8_t, dtype::int4, 4, -8, 7> {};
+struct uint4 : code_format<std::uint8_t, std::uint8_t, dtype::uint4, 4, 0, 15> {};
+struct int32 : basic_format<std::int32_t, std::int32_t, dtype::int32, 32> {};
+struct int64 : basic_format<std::int64_t, std::int64_t, dtype::int64, 64> {};
+struct boolean : basic_format<std::uint8_t, std::uint8_t, dtype::boolean, 8> {};
+struct fp64 : basic_format<double, double, dtype::fp64, 64> {};
+
+template <class F>
+concept storage_format = requires {
+  typename std::remove_const_t<F>::value_type;
+  typename std::remove_const_t<F>::storage_type;
+  { std::remove_const_t<F>::id } -> std::convertible_to<dtype>;
+  { std::remove_const_t<F>::bits } -> std::convertible_to<int>;
+};
+
+/// int8, uint8, int4, uint4: the targets of quantize<F>().
+template <class F>
+concept quantized_format = storage_format<F> && std::remove_const_t<F>::quantized;
+
+/// fp32, fp16, bf16.
+template <class F>
+concept float_format = std::same_as<F, fp32> || std::same_as<F, fp16> || std::same_as<F, bf16>;
+
+[[nodiscard]] constexpr std::string_view name(dtype d) noexcept {
+  constexpr std::string_view names[] = {"fp32",  "fp16",  "bf16",  "int8",    "uint8", "int4",
+                                        "uint4", "int32", "int64", "boolean", "fp64"};
+  return names[static_cast<std::size_t>(d)];
+}
+
+[[nodiscard]] inline std::string_view to_string(dtype d) noexcept { return name(d); }
+
+/// Calls f with the tag object of `d`: visit_format(d, [](auto tag) { using F = decltype(tag); }).
+template <class Function>
+constexpr decltype(auto) visit_format(dtype d, Function&& f) {
+  switch (d) {
+    case dtype::fp16:
+      return f(fp16{});
+    case dtype::bf16:
+      return f(bf16{});
+    case dtype::int8:
+      return f(int8{});
+    case dtype::uint8:
+      return f(uint8{});
+    case dtype::int4:
+      return f(int4{});
+    case dtype::uint4:
+      return f(uint4{});
+    case dtype::int32:
+      return f(int32{});
+    case dtype::int64:
+      return f(int64{});
+    case dtype::boolean:
+      return f(boolean{});
+    case dtype::fp64:
+      return f(fp64{});
+    case dtype::fp32:
+      break;
+  }
+  return f(fp32{});
+}
+
+[[nodiscard]] constexpr int bits(dtype d) noexcept {
+  return visit_format(d, [](auto tag) { return decltype(tag)::bits; });
+}
+
+}  // namespace qtk::inline QTK_ABI

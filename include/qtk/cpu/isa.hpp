@@ -1,0 +1,128 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+#include "qtk/core/error.hpp"
+
+#if QTK_X86_64
+#  include <cpuid.h>
+#endif
+
+namespace qtk::inline QTK_ABI {
+
+/// A set of instructions with kernels of its own, best last.
+enum class isa : std::uint8_t { scalar, generic, neon, avx2, avx512_vnni };
+
+inline constexpr std::array all_isas{isa::scalar, isa::generic, isa::neon, isa::avx2,
+                                     isa::avx512_vnni};
+
+[[nodiscard]] constexpr std::string_view name(isa i) noexcept {
+  constexpr std::string_view names[] = {"scalar", "generic", "neon", "avx2", "avx512_vnni"};
+  return names[static_cast<std::size_t>(i)];
+}
+[[nodiscard]] inline std::string_view to_string(isa i) noexcept { return name(i); }
+
+/// What the CPU can do *and* the operating system saves: AVX state needs XCR0 bits 1-2, AVX-512
+/// also 5-7. Libraries that skip the second question die on hypervisors that mask it.
+struct cpu_features {
+  bool avx2 = false, fma = false, f16c = false;
+  bool avx512f = false, avx512bw = false, avx512dq = false, avx512vl = false;
+  bool avx512_vnni = false, avx512_bf16 = false, avx_vnni = false;
+};
+
+[[nodiscard]] inline cpu_features detect_cpu_features() noexcept {
+  cpu_features f;
+#if QTK_X86_64
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const auto bit = [](unsigned word, int i) { return ((word >> i) & 1u) != 0; };
+  if (__get_cpuid_count(1, 0, &a, &b, &c, &d) == 0 || !bit(c, 27) /* OSXSAVE */) return f;
+  const unsigned leaf1_c = c;
+  unsigned xcr0 = 0, xcr0_high = 0;
+  __asm__("xgetbv" : "=a"(xcr0), "=d"(xcr0_high) : "c"(0));
+  const bool os_avx = (xcr0 & 0x6u) == 0x6u;
+  const bool os_avx512 = (xcr0 & 0xe6u) == 0xe6u;
+  if (!os_avx || __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return f;
+  f.fma = bit(leaf1_c, 12);
+  f.f16c = bit(leaf1_c, 29);
+  f.avx2 = bit(b, 5);
+  f.avx512f = os_avx512 && bit(b, 16);
+  f.avx512dq = f.avx512f && bit(b, 17);
+  f.avx512bw = f.avx512f && bit(b, 30);
+  f.avx512vl = f.avx512f && bit(b, 31);
+  f.avx512_vnni = f.avx512f && bit(c, 11);
+  const unsigned subleaves = a;
+  if (subleaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) {
+    f.avx_vnni = bit(a, 4);
+    f.avx512_bf16 = f.avx512f && bit(a, 5);
+  }
+#endif
+  return f;
+}
+
+[[nodiscard]] inline const cpu_features& cpu() noexcept {
+  static const cpu_features features = detect_cpu_features();
+  return features;
+}
+
+/// Whether this CPU and operating system run the kernels of `i`.
+[[nodiscard]] inline bool supported(isa i) noexcept {
+  const cpu_features& f = cpu();
+  const bool avx2 = f.avx2 && f.fma && f.f16c;
+  switch (i) {
+    case isa::scalar:
+    case isa::generic:
+      return true;
+    case isa::neon:
+      return QTK_AARCH64 != 0;  // part of the AArch64 baseline
+    case isa::avx2:
+      return avx2;
+    case isa::avx512_vnni:
+      return avx2 && f.avx512bw && f.avx512dq && f.avx512vl && f.avx512_vnni;
+  }
+  return false;
+}
+
+[[nodiscard]] inline isa best_isa() noexcept {
+  isa best = isa::scalar;
+  for (const isa i : all_isas)
+    if (supported(i)) best = i;
+  return best;
+}
+
+/// The ISA of a name such as "avx2"; qtk::error where unknown or not supported here.
+[[nodiscard]] inline isa parse_isa(std::string_view text) {
+  for (const isa i : all_isas)
+    if (name(i) == text) {
+      QTK_CHECK(supported(i), "isa", "this CPU does not support ", text);
+      return i;
+    }
+  fail(cat("unknown ISA '", text, "' (scalar, generic, neon, avx2, avx512_vnni)"), "isa");
+}
+
+namespace detail {
+inline std::atomic<isa>& active_isa_slot() {
+  static std::atomic<isa> active = [] {
+    const char* forced = std::getenv("QTK_ISA");
+    return forced != nullptr && *forced != '\0' ? parse_isa(forced) : best_isa();
+  }();
+  return active;
+}
+}  // namespace detail
+
+/// The ISA whose kernels are chosen from now on: the environment's QTK_ISA, else the best
+/// supported. Weights packed earlier keep the kernel they were packed for.
+[[nodiscard]] inline isa active_isa() {
+  return detail::active_isa_slot().load(std::memory_order_relaxed);
+}
+
+/// For tests and comparisons; qtk::error where this CPU does not support it.
+inline void set_active_isa(isa i) {
+  QTK_CHECK(supported(i), "isa", "this CPU does not support ", name(i));
+  detail::active_isa_slot().store(i, std::memory_order_relaxed);
+}
+
+}  // namespace qtk::inline QTK_ABI

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "qtk/core/config.hpp"
+
+/// Target regions: the only file that knows how a compiler spells "these functions may use AVX2".
+///
+///     #include <immintrin.h>                 // every include above BEGIN: one inside would
+///     compile QTK_TARGET_BEGIN(QTK_FEATURES_AVX2)    // the standard library's templates for AVX2
+///     as well namespace qtk::inline QTK_ABI::avx2 { ... } QTK_TARGET_END
+///
+/// Only "*.inl" bodies are included inside a region (cmake/check_layers.cmake enforces it).
+
+#define QTK_TARGET_STRING_(...) #__VA_ARGS__
+#define QTK_TARGET_STRING(...) QTK_TARGET_STRING_(__VA_ARGS__)
+
+#if defined(__clang__)
+#  define QTK_TARGET_BEGIN(features) \
+    _Pragma(QTK_TARGET_STRING(       \
+        clang attribute push(__attribute__((target(features))), apply_to = function)))
+#  define QTK_TARGET_END _Pragma("clang attribute pop")
+#elif defined(__GNUC__)
+#  define QTK_TARGET_BEGIN(features) \
+    _Pragma("GCC push_options") _Pragma(QTK_TARGET_STRING(GCC target(features)))
+#  define QTK_TARGET_END _Pragma("GCC pop_options")
+#else
+#  define QTK_TARGET_BEGIN(features)
+#  define QTK_TARGET_END
+#endif
+
+#define QTK_FEATURES_AVX2 "avx2,fma,f16c"
+#define QTK_FEATURES_AVX512_VNNI "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
