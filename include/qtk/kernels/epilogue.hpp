@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "qtk/core/abi.hpp"
+
+namespace qtk::inline QTK_ABI {
+
+/// The ReLU family, cheap enough to fuse into the store of a GEMM tile.
+enum class activation : std::uint8_t {
+  none,
+  relu,        // max(x, 0)
+  leaky_relu,  // x < 0 ? alpha * x : x
+  clip,        // min(max(x, lo), hi): ReLU6 is lo = 0, hi = 6
+};
+
+/// What happens to an accumulator on its way to memory, in this order:
+///   y = f(acc_as_real + bias[n] + residual[m, n]),   f = the activation
+/// An aggregate of optional parts; the default stores the product as it is. `residual` has the
+/// strides of the result and may be the result itself.
+struct epilogue {
+  const float* bias = nullptr;      // (N)
+  const float* residual = nullptr;  // (M, N)
+  activation act = activation::none;
+  float alpha = 0.01f;         // leaky_relu
+  float lo = 0.0f, hi = 6.0f;  // clip
+};
+
+/// The reference of `epilogue::act`; NaN passes through.
+[[nodiscard]] constexpr float activate(const epilogue& e, float x) noexcept {
+  switch (e.act) {
+    case activation::relu:
+      return x < 0.0f ? 0.0f : x;
+    case activation::leaky_relu:
+      return x < 0.0f ? e.alpha * x : x;
+    case activation::clip:
+      return x < e.lo ? e.lo : (x > e.hi ? e.hi : x);
+    case activation::none:
+      break;
+  }
+  return x;
+}
+
+}  // namespace qtk::inline QTK_ABI
