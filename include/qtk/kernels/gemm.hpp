@@ -81,7 +81,7 @@ struct gemm_args {
   std::size_t c_row_stride = 0;
   std::size_t c_col_stride = 1;   // NCHW: row stride 1, column stride H * W
   std::int32_t* c_int = nullptr;  // u8_s8 only: sum of (a - a_zero_point) * w instead of c
-  epilogue out;
+  epilogue out{};
 
   void* workspace = nullptr;  // gemm_kernel::workspace_bytes, 64-byte aligned, one for each thread
 };

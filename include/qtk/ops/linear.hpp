@@ -1,0 +1,170 @@
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "qtk/core/executor.hpp"
+#include "qtk/kernels/elementwise.hpp"
+#include "qtk/ops/packed_weights.hpp"
+
+namespace qtk::inline QTK_ABI {
+
+/// Bytes carved from one workspace, each piece 64-byte aligned.
+class workspace_cursor {
+ public:
+  explicit workspace_cursor(void* base) noexcept : at_(static_cast<std::byte*>(base)) {}
+  template <class T>
+  [[nodiscard]] T* take(std::size_t count) noexcept {
+    auto* piece = reinterpret_cast<T*>(at_);
+    at_ += aligned(count * sizeof(T));
+    return piece;
+  }
+  [[nodiscard]] static constexpr std::size_t aligned(std::size_t bytes) noexcept {
+    return round_up(bytes, buffer_alignment);
+  }
+
+ private:
+  std::byte* at_;
+};
+
+/// The activations of one product as the integer kernels want them: per row (M, K) or, for an
+/// image, as one row. uint8 with a zero point for u8_s8, int8 symmetric for s8_s4.
+struct quantized_activations {
+  void* codes = nullptr;  // (rows, cols)
+  float* scales = nullptr;
+  std::int32_t* zero_points = nullptr;
+
+  [[nodiscard]] static std::size_t bytes(std::size_t rows, std::size_t cols) noexcept {
+    return workspace_cursor::aligned(rows * cols) +
+           2 * workspace_cursor::aligned(rows * sizeof(float));
+  }
+  quantized_activations(workspace_cursor& w, std::size_t rows, std::size_t cols)
+      : codes(w.take<std::uint8_t>(rows * cols)),
+        scales(w.take<float>(rows)),
+        zero_points(w.take<std::int32_t>(rows)) {}
+
+  /// Quantizes row r of x (cols floats), asymmetric for u8_s8:
+  ///   scale = (max(hi, 0) - min(lo, 0)) / 255, zero_point = round(-min(lo, 0) / scale)
+  /// and symmetric for s8_s4: scale = max|x| / 127. A row of zeros has scale 1.
+  void quantize_row(const elementwise_kernels& k, gemm_op op, std::size_t r, std::size_t cols,
+                    const float* x) const {
+    float lo = 0.0f, hi = 0.0f;
+    k.minmax(cols, x, &lo, &hi);
+    lo = lo < 0.0f ? lo : 0.0f;
+    hi = hi > 0.0f ? hi : 0.0f;
+    if (op == gemm_op::u8_s8) {
+      const float scale = usable_scale((hi - lo) / 255.0f);
+      const std::int32_t zero = quantize_code(-lo, scale, 0, 0, 255);
+      scales[r] = scale;
+      zero_points[r] = zero;
+      k.quantize_u8(cols, x, scale, zero, static_cast<std::uint8_t*>(codes) + r * cols);
+    } else {
+      const float scale = usable_scale((-lo > hi ? -lo : hi) / 127.0f);
+      scales[r] = scale;
+      zero_points[r] = 0;
+      k.quantize_s8(cols, x, scale, 0, static_cast<std::int8_t*>(codes) + r * cols);
+    }
+  }
+
+  /// A scale that divides: rows of zeros, of denormals and of infinities get 1.
+  [[nodiscard]] static float usable_scale(float s) noexcept {
+    return s >= 1e-37f && s <= 3e38f ? s : 1.0f;
+  }
+};
+
+/// A fully connected layer, y = f(x * w^T + bias + residual), on packed weights.
+///   x (M, K), w (N, K), y and residual (M, N), all row-major floats
+/// With integer products each row of x is quantized on the way in.
+class linear {
+ public:
+  linear() = default;
+  explicit linear(packed_weights w) : weights_(std::move(w)) {}
+  template <weight_format F>
+  explicit linear(const tensor<F>& w, compute how = packed_weights::default_compute<F>())
+      : weights_(w, how) {}
+
+  const packed_weights& weights() const noexcept { return weights_; }
+
+  /// Scratch for M rows on an executor of that concurrency.
+  [[nodiscard]] std::size_t workspace_bytes(std::size_t M, std::size_t concurrency = 1) const {
+    return activation_bytes(M) + concurrency * per_task_bytes(M);
+  }
+
+  /// y rows are `ldy` elements apart, x rows `ldx`. Allocates nothing.
+  void run(std::size_t M, const float* x, std::size_t ldx, float* y, std::size_t ldy,
+           const epilogue& out, void* workspace, executor_ref executor = {}) const {
+    const gemm_kernel& kernel = weights_.kernel();
+    workspace_cursor scratch(workspace);
+    gemm_args args{.M = M,
+                   .N = weights_.N(),
+                   .K = weights_.K(),
+                   .m_end = M,
+                   .n_end = weights_.N(),
+                   .a = x,
+                   .lda = ldx,
+                   .b = weights_.data(),
+                   .c = y,
+                   .c_row_stride = ldy,
+                   .out = out};
+    const bool integer = kernel.op == gemm_op::u8_s8 || kernel.op == gemm_op::s8_s4;
+    if (integer) {
+      const quantized_activations q(scratch, M, args.K);
+      const elementwise_kernels& k = find_elementwise(kernel.target);
+      const std::size_t chunk = rows_per_task(M, executor.concurrency());
+      executor(ceil_div(M, chunk), [&](std::size_t task) {
+        const std::size_t end = std::min(M, (task + 1) * chunk);
+        for (std::size_t m = task * chunk; m < end; ++m)
+          q.quantize_row(k, kernel.op, m, args.K, x + m * ldx);
+      });
+      args.a = q.codes;
+      args.lda = args.K;
+      args.a_scales = q.scales;
+      args.a_zero_points = kernel.op == gemm_op::u8_s8 ? q.zero_points : nullptr;
+    }
+    // Rows are shared out where there are enough of them, else columns: K never, so that the number
+    // of threads does not change a result.
+    const std::size_t tasks = executor.concurrency();
+    const bool by_rows = M >= tasks * kernel.mr || tasks == 1;
+    const std::size_t step = by_rows ? round_up(ceil_div(M, tasks), kernel.mr)
+                                     : round_up(ceil_div(args.N, tasks), kernel.nr);
+    const std::size_t extent = by_rows ? M : args.N;
+    auto* task_scratch = scratch.take<std::byte>(0);
+    executor(step == 0 ? 0 : ceil_div(extent, step), [&](std::size_t task) {
+      gemm_args part = args;
+      (by_rows ? part.m_begin : part.n_begin) = task * step;
+      (by_rows ? part.m_end : part.n_end) = std::min(extent, (task + 1) * step);
+      part.workspace = task_scratch + task * per_task_bytes(M);
+      kernel.run(part);
+    });
+  }
+
+  /// The short form: allocates its workspace. Shapes are checked.
+  void operator()(tensor_view<const fp32> x, tensor_view<fp32> y, const epilogue& out = {},
+                  executor_ref executor = {}) const {
+    QTK_CHECK(x.cols() == weights_.K() && y.cols() == weights_.N() && x.rows() == y.rows(),
+              "linear", "x ", x.shape(), " * W (", weights_.N(), ", ", weights_.K(), ")^T -> y ",
+              y.shape());
+    const buffer workspace(workspace_bytes(x.rows(), executor.concurrency()));
+    run(x.rows(), x.data(), x.row_stride(), y.data(), y.row_stride(), out,
+        const_cast<std::byte*>(workspace.data()), executor);
+  }
+
+ private:
+  [[nodiscard]] static std::size_t rows_per_task(std::size_t M, std::size_t concurrency) noexcept {
+    return std::max<std::size_t>(1, ceil_div(M, concurrency));
+  }
+  [[nodiscard]] std::size_t activation_bytes(std::size_t M) const {
+    const gemm_op op = weights_.kernel().op;
+    return op == gemm_op::u8_s8 || op == gemm_op::s8_s4
+               ? quantized_activations::bytes(M, weights_.K())
+               : 0;
+  }
+  [[nodiscard]] std::size_t per_task_bytes(std::size_t M) const {
+    return workspace_cursor::aligned(
+        weights_.kernel().workspace_bytes(M, weights_.N(), weights_.K(), weights_.group_size()));
+  }
+
+  packed_weights weights_;
+};
+
+}  // namespace qtk::inline QTK_ABI

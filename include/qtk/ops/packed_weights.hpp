@@ -1,0 +1,116 @@
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "qtk/core/tensor.hpp"
+#include "qtk/kernels/gemm.hpp"
+
+namespace qtk::inline QTK_ABI {
+
+/// In what the products of a layer are formed.
+///   real     weights are widened to fp32 in registers; for codes: "weight-only", smaller files and
+///            less memory traffic, not less arithmetic
+///   integer  activations are quantized at run time and multiplied as integers ("dynamic")
+enum class compute : std::uint8_t { real, integer };
+
+/// A weight format that a kernel takes.
+template <class F>
+concept weight_format =
+    float_format<F> || std::same_as<F, int8> || std::same_as<F, int4> || std::same_as<F, uint4>;
+
+/// Weights (N, K) laid out for the kernel that this CPU runs best; made once, read by any number of
+/// threads. The weights of a convolution are the matrix (O, I * kh * kw).
+class packed_weights {
+ public:
+  packed_weights() = default;
+
+  /// qtk::error for what no kernel takes: another rank than 2, and with integer products, floats,
+  /// or int8 with zero points or with groups along K.
+  template <storage_format F>
+  requires weight_format<std::remove_const_t<F>>
+  explicit packed_weights(tensor_view<F> w, compute how = default_compute<std::remove_const_t<F>>(),
+                          isa target = active_isa())
+      : kernel_(&find_gemm(op_for<std::remove_const_t<F>>(how), target)) {
+    using format = std::remove_const_t<F>;
+    QTK_CHECK(w.shape().rank() == 2, "packed_weights", "weights ", w.shape(), " are not (N, K)");
+    N_ = w.shape()[0];
+    K_ = group_size_ = w.shape()[1];
+    gemm_weights source{.N = N_, .K = K_, .data = w.data(), .row_stride = w.row_stride()};
+    std::vector<float> scales;
+    std::vector<std::int32_t> zero_points;
+    if constexpr (format::quantized) {
+      QTK_CHECK(w.quantization() != nullptr, "packed_weights", "codes without scales");
+      expand(*w.quantization(), w.shape(), scales, zero_points);
+      QTK_CHECK(
+          how == compute::real || format::packed || (group_size_ >= K_ && zero_points.empty()),
+          "packed_weights", "int8 x int8 takes symmetric scales per tensor or per channel");
+      source.scales = scales.data();
+      source.zero_points = zero_points.empty() ? nullptr : zero_points.data();
+      source.unsigned_codes = std::same_as<format, uint4>;
+    }
+    source.group_size = group_size_;
+    storage_ = buffer(kernel_->packed_bytes(N_, K_, group_size_));
+    kernel_->pack(source, storage_.data());
+  }
+  template <weight_format F>
+  explicit packed_weights(const tensor<F>& w, compute how = default_compute<F>(),
+                          isa target = active_isa())
+      : packed_weights(w.view(), how, target) {}
+
+  template <storage_format F>
+  [[nodiscard]] static constexpr compute default_compute() noexcept {
+    return F::quantized ? compute::integer : compute::real;
+  }
+
+  std::size_t N() const noexcept { return N_; }
+  std::size_t K() const noexcept { return K_; }
+  /// Elements of K that share a scale: K itself per channel.
+  std::size_t group_size() const noexcept { return group_size_; }
+  const gemm_kernel& kernel() const noexcept { return *kernel_; }
+  const void* data() const noexcept { return storage_.data(); }
+  std::size_t size_bytes() const noexcept { return storage_.size_bytes(); }
+
+  /// "gemm_u8s8s32_6x16c4 (avx2), W (256, 1024) packed in 266240 bytes"
+  [[nodiscard]] std::string explain() const {
+    return cat(kernel_->name, " (", name(kernel_->target), "), W (", N_, ", ", K_, ") packed in ",
+               size_bytes(), " bytes", group_size_ == K_ ? "" : cat(", groups of ", group_size_));
+  }
+
+ private:
+  template <weight_format F>
+  static gemm_op op_for(compute how) {
+    if constexpr (F::quantized) {
+      if (how == compute::integer) return F::packed ? gemm_op::s8_s4 : gemm_op::u8_s8;
+      return F::packed ? gemm_op::f32_s4 : gemm_op::f32_s8;
+    } else {
+      QTK_CHECK(how == compute::real, "packed_weights", "integer products of ", name(F::id));
+      return F::id == dtype::fp32   ? gemm_op::f32_f32
+             : F::id == dtype::fp16 ? gemm_op::f32_f16
+                                    : gemm_op::f32_bf16;
+    }
+  }
+
+  /// One scale (and zero point) for each (row, group), whatever the block: per tensor, channel,
+  /// group.
+  void expand(const quantization& q, const shape& s, std::vector<float>& scales,
+              std::vector<std::int32_t>& zero_points) {
+    const block_grid blocks(s, q.block);
+    group_size_ = q.block[1];
+    const bool zero = std::all_of(q.zero_points.begin(), q.zero_points.end(),
+                                  [](std::int32_t z) { return z == 0; });
+    for (std::size_t n = 0; n < s[0]; ++n)
+      for (std::size_t g = 0; g < blocks.runs_per_row(); ++g) {
+        const std::size_t from = blocks.first_block(n) + g;
+        scales.push_back(q.scales[from]);
+        if (!zero) zero_points.push_back(q.zero_points[from]);
+      }
+  }
+
+  std::size_t N_ = 0, K_ = 0, group_size_ = 0;
+  const gemm_kernel* kernel_ = nullptr;
+  buffer storage_;
+};
+
+}  // namespace qtk::inline QTK_ABI
