@@ -1,6 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "qtk/ops/linear.hpp"
@@ -40,11 +43,10 @@ struct window_2d {
 /// With integer products each image of x is quantized on the way in, with one scale.
 class conv2d {
  public:
-  conv2d() = default;
-
-  /// One packed_weights of (O / groups, C / groups * kh * kw) for each group, in order.
-  conv2d(std::vector<packed_weights> groups, const window_2d& window)
-      : groups_(std::move(groups)), window_(window) {
+  /// One packed_weights of (O / groups, C / groups * kh * kw) for each group, in order. Shared,
+  /// because one set serves inputs of any size.
+  conv2d(std::shared_ptr<const std::vector<packed_weights>> weights, const window_2d& window)
+      : weights_(std::move(weights)), groups_(*weights_), window_(window) {
     QTK_CHECK(!groups_.empty(), "conv2d", "no weights");
     const std::size_t taps = checked_mul(window.kernel_h, window.kernel_w, "conv2d");
     for (const packed_weights& g : groups_)
@@ -165,7 +167,8 @@ class conv2d {
     }
   }
 
-  std::vector<packed_weights> groups_;
+  std::shared_ptr<const std::vector<packed_weights>> weights_;
+  std::span<const packed_weights> groups_;
   window_2d window_;
 };
 

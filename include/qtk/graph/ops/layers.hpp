@@ -1,0 +1,202 @@
+#pragma once
+
+#include <tuple>
+#include <utility>
+
+#include "qtk/graph/op.hpp"
+#include "qtk/ops/conv.hpp"
+#include "qtk/ops/linear.hpp"
+
+/// Binders of the layers that hold packed weights: qtk.Linear and qtk.Conv.
+namespace qtk::inline QTK_ABI::graph_ops {
+
+[[nodiscard]] inline activation parse_activation(const node& n) {
+  const std::string act = n.text("activation", "");
+  if (act.empty()) return activation::none;
+  if (act == "relu") return activation::relu;
+  if (act == "leaky_relu") return activation::leaky_relu;
+  QTK_CHECK(act == "clip", n.label(), "unknown activation '", act, "'");
+  return activation::clip;
+}
+
+[[nodiscard]] inline epilogue fused_epilogue(const node& n) {
+  return {.act = parse_activation(n),
+          .alpha = n.number("alpha", 0.01f),
+          .lo = n.number("lo", 0.0f),
+          .hi = n.number("hi", 6.0f)};
+}
+
+/// The weights (N, K) of a layer, cut into `groups` equal runs of rows and packed. Scales are cut
+/// with their rows; with one scale for the whole tensor each part keeps it.
+[[nodiscard]] inline std::vector<packed_weights> pack(const op_context& ctx, std::size_t groups) {
+  const any_tensor* w = ctx.constant(1);
+  QTK_CHECK(w != nullptr, ctx.node().label(), "weights must be constant");
+  const compute how = ctx.node().text("compute", "") == "int8" ? compute::integer : compute::real;
+  return w->visit([&]<class F>(const tensor<F>& t) -> std::vector<packed_weights> {
+    std::vector<packed_weights> parts;
+    if constexpr (weight_format<F>) {
+      const std::size_t rows = t.shape()[0] / groups;
+      for (std::size_t g = 0; g < groups; ++g) {
+        qtk::quantization q = t.quantization();
+        if (groups > 1 && F::quantized && q.block[0] == 1) {
+          const std::size_t runs = q.scales.size() / t.shape()[0];
+          const auto cut = [&](auto& v) {
+            if (v.empty()) return;
+            const auto first = v.begin() + static_cast<std::ptrdiff_t>(g * rows * runs);
+            v.assign(first, first + static_cast<std::ptrdiff_t>(rows * runs));
+          };
+          cut(q.scales);
+          cut(q.zero_points);
+        }
+        const tensor_view<const F> part(t.view().row(g * rows), {rows, t.cols()},
+                                        F::quantized ? &q : nullptr);
+        parts.emplace_back(part, how, ctx.target());
+      }
+    } else {
+      ctx.reject(cat("weights of ", name(F::id), " are not supported"));
+    }
+    return parts;
+  });
+}
+
+/// Bias and residual of a layer: fp32, of the right shape.
+inline void check_epilogue(const op_context& ctx, std::size_t channels, const shape& y) {
+  if (ctx.has(2)) {
+    ctx.expect(2, dtype::fp32);
+    QTK_CHECK(ctx.dims(2).elements() == channels, ctx.node().label(), "bias ", ctx.dims(2), " for ",
+              channels, " channels");
+  }
+  if (ctx.has(3)) {
+    ctx.expect(3, dtype::fp32);
+    QTK_CHECK(ctx.dims(3) == y, ctx.node().label(), "residual ", ctx.dims(3), " for ", y);
+  }
+}
+
+[[nodiscard]] inline std::string kernel_label(const gemm_kernel& k) {
+  return cat(k.name, " (", name(k.target), ")");
+}
+
+/// Traffic of a layer, each operand once: activations in and out, residual, packed weights.
+[[nodiscard]] inline double layer_bytes(const op_context& ctx, std::size_t packed, const shape& y) {
+  const double activations =
+      static_cast<double>(ctx.dims(0).elements() + y.elements() * (ctx.has(3) ? 2 : 1));
+  return activations * sizeof(float) + static_cast<double>(packed);
+}
+
+inline bound_node bind_linear(const op_context& ctx) {
+  ctx.expect(0, dtype::fp32);
+  const shape &x = ctx.dims(0), &w = ctx.dims(1);
+  QTK_CHECK(w.rank() == 2 && x.rank() >= 1 && x.back() == w[1], ctx.node().label(), "input ", x,
+            " for weights ", w);
+  shape y = x;
+  y[y.rank() - 1] = w[0];
+  check_epilogue(ctx, w[0], y);
+  if (ctx.types_only()) return {.outputs = {{dtype::fp32, y}}, .run = {}};
+  const auto layer = ctx.once<linear>([&] { return linear(std::move(pack(ctx, 1)[0])); });
+  const packed_weights& packed = layer->weights();
+  const std::size_t M = x.rows(), N = w[0], K = w[1];
+  return {
+      .outputs = {{dtype::fp32, y}},
+      .run =
+          [layer, M, N, K, out = fused_epilogue(ctx.node())](const node_buffers& io) {
+            epilogue e = out;
+            e.bias = io.in<float>(2);
+            e.residual = io.in<float>(3);
+            layer->run(M, io.in<float>(0), K, io.out<float>(), N, e, io.workspace, io.executor);
+          },
+      .in_place = ctx.has(3) ? std::optional<std::size_t>(3) : std::nullopt,
+      .workspace_bytes = layer->workspace_bytes(M, ctx.concurrency()),
+      .packed_bytes = packed.size_bytes(),
+      .absorbed = 1u << 1,
+      .flops = 2.0 * static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K),
+      .bytes = layer_bytes(ctx, packed.size_bytes(), y),
+      .kernel = kernel_label(packed.kernel()),
+      .integer = ctx.node().text("compute", "") == "int8",
+  };
+}
+
+/// Kernel, strides, pads and dilations of a Conv or pool node; `kernel` is the fallback where there
+/// is no kernel_shape. auto_pad needs the input (H, W). qtk::error for another rank than 2.
+[[nodiscard]] inline window_2d parse_window(const node& n, const shape& x, std::size_t kernel_h,
+                                            std::size_t kernel_w) {
+  const auto pair = [&](std::string_view key, std::size_t h, std::size_t w) {
+    const auto v = n.integers(key);
+    QTK_CHECK(v.empty() || v.size() == 2, n.label(), key, " of ", v.size(), " values, 2-D has 2");
+    for (const std::int64_t i : v) QTK_CHECK(i > 0 && i < (1 << 20), n.label(), key, " has ", i);
+    return v.empty() ? std::pair(h, w)
+                     : std::pair(static_cast<std::size_t>(v[0]), static_cast<std::size_t>(v[1]));
+  };
+  window_2d window;
+  std::tie(window.kernel_h, window.kernel_w) = pair("kernel_shape", kernel_h, kernel_w);
+  std::tie(window.stride_h, window.stride_w) = pair("strides", 1, 1);
+  std::tie(window.dilation_h, window.dilation_w) = pair("dilations", 1, 1);
+  const std::string auto_pad = n.text("auto_pad", "NOTSET");
+  if (auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER") {
+    // out = ceil(in / stride); what is missing is split, the odd one at the end for SAME_UPPER.
+    const auto split = [&](std::size_t in, std::size_t kernel, std::size_t stride,
+                           std::size_t dilation, std::size_t& begin, std::size_t& end) {
+      const std::size_t reach = (ceil_div(in, stride) - 1) * stride + dilation * (kernel - 1) + 1;
+      const std::size_t pads = reach > in ? reach - in : 0;
+      begin = auto_pad == "SAME_UPPER" ? pads / 2 : pads - pads / 2;
+      end = pads - begin;
+    };
+    split(x[2], window.kernel_h, window.stride_h, window.dilation_h, window.pad_top,
+          window.pad_bottom);
+    split(x[3], window.kernel_w, window.stride_w, window.dilation_w, window.pad_left,
+          window.pad_right);
+  } else if (auto_pad == "NOTSET") {
+    const auto pads = n.integers("pads");
+    QTK_CHECK(pads.empty() || pads.size() == 4, n.label(), "pads of ", pads.size(), " values");
+    for (const std::int64_t p : pads) QTK_CHECK(p >= 0 && p < (1 << 20), n.label(), "pads has ", p);
+    if (!pads.empty()) {
+      window.pad_top = static_cast<std::size_t>(pads[0]);
+      window.pad_left = static_cast<std::size_t>(pads[1]);
+      window.pad_bottom = static_cast<std::size_t>(pads[2]);
+      window.pad_right = static_cast<std::size_t>(pads[3]);
+    }
+  } else {
+    QTK_CHECK(auto_pad == "VALID", n.label(), "unknown auto_pad '", auto_pad, "'");
+  }
+  return window;
+}
+
+/// qtk.Conv: weights as the matrix (O, I / group * kh * kw), kernel_shape given.
+inline bound_node bind_conv(const op_context& ctx) {
+  ctx.expect(0, dtype::fp32);
+  const node& n = ctx.node();
+  const shape &x = ctx.dims(0), &w = ctx.dims(1);
+  QTK_CHECK(x.rank() == 4, n.label(), "input ", x, " is not (batch, channels, height, width)");
+  const std::int64_t group = n.integer("group", 1);
+  QTK_CHECK(group > 0 && w.rank() == 2 && w[0] % static_cast<std::size_t>(group) == 0, n.label(),
+            "weights ", w, " in ", group, " groups");
+  const window_2d window = parse_window(n, x, 0, 0);
+  const auto groups = static_cast<std::size_t>(group);
+  QTK_CHECK(w[1] * groups == checked_mul(x[1], window.kernel_h * window.kernel_w), n.label(),
+            "input ", x, " for weights ", w, " in ", group, " groups");
+  const shape y{x[0], w[0], window.out_height(x[2]), window.out_width(x[3])};
+  check_epilogue(ctx, w[0], y);
+  if (ctx.types_only()) return {.outputs = {{dtype::fp32, y}}, .run = {}};
+  const auto weights = ctx.once<std::vector<packed_weights>>([&] { return pack(ctx, groups); });
+  const auto layer = std::make_shared<const conv2d>(weights, window);
+  const std::size_t K = w[1];
+  return {
+      .outputs = {{dtype::fp32, y}},
+      .run =
+          [layer, x, out = fused_epilogue(n)](const node_buffers& io) {
+            epilogue e = out;
+            e.bias = io.in<float>(2);
+            e.residual = io.in<float>(3);
+            layer->run(x, io.in<float>(0), io.out<float>(), e, io.workspace, io.executor);
+          },
+      .in_place = ctx.has(3) ? std::optional<std::size_t>(3) : std::nullopt,
+      .workspace_bytes = layer->workspace_bytes(x, ctx.concurrency()),
+      .packed_bytes = layer->packed_bytes(),
+      .absorbed = 1u << 1,
+      .flops = 2.0 * static_cast<double>(y.elements()) * static_cast<double>(K),
+      .bytes = layer_bytes(ctx, layer->packed_bytes(), y),
+      .kernel = kernel_label(layer->weights().kernel()),
+      .integer = n.text("compute", "") == "int8",
+  };
+}
+
+}  // namespace qtk::inline QTK_ABI::graph_ops

@@ -1,0 +1,171 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "qtk/graph/passes/rewrite.hpp"
+#include "qtk/graph/plan.hpp"
+
+namespace qtk::inline QTK_ABI::passes {
+
+/// The fp32 elements of a weight, or null where it isn't one or isn't fp32.
+[[nodiscard]] inline const tensor<fp32>* floats(const model& m, const node& n, std::size_t input) {
+  const any_tensor* w = n.has_input(input) ? m.find_weight(n.inputs[input]) : nullptr;
+  return w != nullptr ? w->get_if<fp32>() : nullptr;
+}
+
+/// Output channels of a layer: rows of its weights.
+[[nodiscard]] inline std::size_t channels(const model& m, const node& layer) {
+  return m.find_weight(layer.inputs[1])->shape()[0];
+}
+
+/// The only node that reads a layer's output, where nothing is fused behind the sum yet.
+[[nodiscard]] inline node* follower(model& m, const value_uses& uses, const node& layer) {
+  if (!is_layer(layer) || layer.attributes.contains("activation")) return nullptr;
+  const auto reader = uses.only_reader(layer.outputs[0]);
+  return reader ? &m.nodes[*reader] : nullptr;
+}
+
+/// Fuses a node behind a layer: the layer makes what the node made.
+inline void take_over(node& layer, node& fused, std::vector<bool>& gone, const model& m) {
+  layer.outputs[0] = fused.outputs[0];
+  gone[static_cast<std::size_t>(&fused - m.nodes.data())] = true;
+}
+
+/// BatchNormalization behind a layer with fp32 weights, at inference:
+///   y = gamma * (conv(x, w) + b - mean) / sqrt(var + eps) + beta
+///     = conv(x, w * g) + (b - mean) * g + beta,   g = gamma / sqrt(var + eps), in double
+inline model fuse_batch_norm(model m) {
+  std::vector<bool> gone(m.nodes.size());
+  const value_uses uses(m);
+  for (node& layer : m.nodes) {
+    node* bn = layer.has_input(3) ? nullptr : follower(m, uses, layer);
+    if (bn == nullptr || !bn->is("BatchNormalization") || bn->inputs.size() != 5) continue;
+    if (layer.op == "Linear" && bn->inputs[0] != layer.outputs[0]) continue;
+    const tensor<fp32>* w = floats(m, layer, 1);
+    const tensor<fp32>* p[4] = {floats(m, *bn, 1), floats(m, *bn, 2), floats(m, *bn, 3),
+                                floats(m, *bn, 4)};
+    const tensor<fp32>* b = floats(m, layer, 2);
+    if (w == nullptr || (layer.has_input(2) && b == nullptr)) continue;
+    const std::size_t N = w->shape()[0], K = w->shape()[1];
+    if (std::any_of(p, p + 4, [&](const auto* t) { return t == nullptr || t->elements() != N; }))
+      continue;
+    tensor<fp32> weights(w->shape()), bias({N});
+    const double epsilon = bn->number("epsilon", 1e-5f);
+    for (std::size_t n = 0; n < N; ++n) {
+      const double gamma = p[0]->data()[n], beta = p[1]->data()[n], mean = p[2]->data()[n];
+      const double g = gamma / std::sqrt(p[3]->data()[n] + epsilon);
+      for (std::size_t k = 0; k < K; ++k)
+        weights.data()[n * K + k] = static_cast<float>(w->data()[n * K + k] * g);
+      const double shift = b != nullptr ? b->data()[n] : 0.0;
+      bias.data()[n] = static_cast<float>((shift - mean) * g + beta);
+    }
+    const std::string base = layer.outputs[0];
+    const std::string w_name = fresh_name(m, base + ":weight"),
+                      b_name = fresh_name(m, base + ":bias");
+    m.set_weight(w_name, std::move(weights));
+    m.set_weight(b_name, std::move(bias));
+    layer.inputs[1] = w_name;
+    set_input(layer, 2, b_name);
+    take_over(layer, *bn, gone, m);
+  }
+  erase_nodes(m, gone);
+  return m;
+}
+
+/// Whether `s` adds one number to each channel of a layer's output: (O, 1, 1) behind a convolution,
+/// (N) behind a linear layer, any leading ones.
+[[nodiscard]] inline bool per_channel_shape(const node& layer, const shape& s, std::size_t count) {
+  if (s.elements() != count || s.rank() > 4) return false;
+  const std::size_t from_back = layer.op == "Conv" ? 2 : 0;
+  return s.rank() > from_back && s[s.rank() - 1 - from_back] == count;
+}
+
+/// Add of a constant per channel behind a layer becomes its bias.
+inline model fuse_bias(model m) {
+  std::vector<bool> gone(m.nodes.size());
+  const value_uses uses(m);
+  for (node& layer : m.nodes) {
+    node* add = layer.has_input(3) ? nullptr : follower(m, uses, layer);
+    if (add == nullptr || !add->is("Add") || add->inputs.size() != 2) continue;
+    const std::size_t other = add->inputs[0] == layer.outputs[0] ? 1 : 0;
+    const tensor<fp32>* constant = floats(m, *add, other);
+    const std::size_t N = channels(m, layer);
+    if (constant == nullptr || !per_channel_shape(layer, constant->shape(), N)) continue;
+    const tensor<fp32>* old = floats(m, layer, 2);
+    if (layer.has_input(2) && old == nullptr) continue;
+    tensor<fp32> bias({N});
+    for (std::size_t n = 0; n < N; ++n)
+      bias.data()[n] = constant->data()[n] + (old != nullptr ? old->data()[n] : 0.0f);
+    const std::string name = fresh_name(m, layer.outputs[0] + ":bias");
+    m.set_weight(name, std::move(bias));
+    set_input(layer, 2, name);
+    take_over(layer, *add, gone, m);
+  }
+  erase_nodes(m, gone);
+  return m;
+}
+
+/// Add of another value of the same shape behind a layer becomes its residual: the sum happens
+/// while the tile is in registers. Of two layers that meet in an Add, the later one takes it.
+inline model fuse_residual(model m) {
+  std::vector<bool> gone(m.nodes.size());
+  const value_uses uses(m);
+  const bool any =
+      std::any_of(m.nodes.begin(), m.nodes.end(), [](const node& n) { return n.is("Add"); });
+  if (!any) return m;
+  const model typed = m;
+  const execution_plan types = infer_types(typed);
+  for (std::size_t i = m.nodes.size(); i-- > 0;) {
+    node& layer = m.nodes[i];
+    node* add = layer.has_input(3) ? nullptr : follower(m, uses, layer);
+    if (add == nullptr || !add->is("Add") || gone[static_cast<std::size_t>(add - m.nodes.data())])
+      continue;
+    const std::string other = add->inputs[add->inputs[0] == layer.outputs[0] ? 1 : 0];
+    if (other == layer.outputs[0] || m.find_weight(other) != nullptr) continue;
+    const value_type *a = types.type_of(layer.outputs[0]), *b = types.type_of(other);
+    if (a == nullptr || b == nullptr || !(*a == *b)) continue;
+    set_input(layer, 3, other);
+    take_over(layer, *add, gone, m);
+  }
+  erase_nodes(m, gone);
+  sort_nodes(m);  // the layer now waits for the residual
+  return m;
+}
+
+/// Relu, LeakyRelu and Clip with constant bounds go into the layer before them.
+inline model fuse_activation(model m) {
+  std::vector<bool> gone(m.nodes.size());
+  const value_uses uses(m);
+  for (node& layer : m.nodes) {
+    node* act = follower(m, uses, layer);
+    if (act == nullptr || act->inputs[0] != layer.outputs[0]) continue;
+    if (act->is("Relu")) {
+      layer.attributes.emplace("activation", std::string("relu"));
+    } else if (act->is("LeakyRelu")) {
+      layer.attributes.emplace("activation", std::string("leaky_relu"));
+      layer.attributes.insert_or_assign("alpha", act->number("alpha", 0.01f));
+    } else if (act->is("Clip")) {
+      constexpr float all = std::numeric_limits<float>::max();
+      float bound[2] = {act->number("min", -all), act->number("max", all)};  // opset 6; 11: inputs
+      bool known = true;
+      for (std::size_t k = 0; k < 2; ++k)
+        if (act->has_input(k + 1)) {
+          const tensor<fp32>* t = floats(m, *act, k + 1);
+          known = known && t != nullptr && t->elements() == 1;
+          if (known) bound[k] = t->data()[0];
+        }
+      if (!known || bound[0] > bound[1]) continue;
+      layer.attributes.emplace("activation", std::string("clip"));
+      layer.attributes.insert_or_assign("lo", bound[0]);
+      layer.attributes.insert_or_assign("hi", bound[1]);
+    } else {
+      continue;
+    }
+    take_over(layer, *act, gone, m);
+  }
+  erase_nodes(m, gone);
+  return m;
+}
+
+}  // namespace qtk::inline QTK_ABI::passes

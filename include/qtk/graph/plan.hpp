@@ -1,0 +1,268 @@
+#pragma once
+
+#include <deque>
+#include <limits>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "qtk/graph/memory_plan.hpp"
+#include "qtk/graph/op.hpp"
+#include "qtk/graph/registry.hpp"
+
+namespace qtk::inline QTK_ABI {
+
+/// What bindings of one session share: packed weights by node, and the types of weights whose
+/// elements were given up after packing.
+struct binding_cache {
+  std::unordered_map<const node*, std::shared_ptr<const void>> slots;
+  std::unordered_map<std::string, value_type> absorbed;
+};
+
+/// A model bound to the shapes of its inputs: the steps in order, and an arena in which every
+/// intermediate value and every kernel's workspace has its place before the first run.
+class execution_plan {
+ public:
+  static constexpr std::size_t absent = std::numeric_limits<std::size_t>::max();
+
+  struct step {
+    const qtk::node* node = nullptr;
+    bound_node bound;
+    std::vector<std::size_t> inputs, outputs;  // values, or `absent`
+    std::size_t workspace = 0;                 // offset in the arena
+  };
+  struct value {
+    enum class place : std::uint8_t { input, constant, arena };
+    value_type type;
+    place where = place::arena;
+    std::size_t index = 0;                 // input: which one; arena: the offset
+    const any_tensor* constant = nullptr;  // null also for absorbed weights
+    std::size_t root = 0;                  // the value whose bytes these are
+  };
+
+  struct options {
+    isa target = active_isa();
+    std::size_t concurrency = 1;
+    bool types_only = false;  // shape inference: the plan cannot run
+  };
+
+  /// `m` must outlive the plan. qtk::error names the node that cannot be bound.
+  execution_plan(const model& m, std::span<const shape> inputs, const options& how,
+                 binding_cache& cache) {
+    QTK_CHECK(inputs.size() == m.inputs.size(), "session", inputs.size(), " inputs for ",
+              m.inputs.size());
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      check_input(m.inputs[i], inputs[i]);
+      add({.type = {m.inputs[i].type, inputs[i]}, .where = value::place::input, .index = i},
+          m.inputs[i].name);
+    }
+    for (const auto& [name, w] : m.weights)
+      add({.type = {w->dtype(), w->shape()}, .where = value::place::constant, .constant = w.get()},
+          name);
+    for (const auto& [name, type] : cache.absorbed)
+      add({.type = type, .where = value::place::constant}, name);
+    for (const qtk::node& n : m.nodes) bind(m, n, how, cache);
+    for (const value_info& out : m.outputs) outputs_.push_back(find(out.name, "graph output"));
+    place_values();
+  }
+
+  const std::vector<step>& steps() const noexcept { return steps_; }
+  const std::vector<value>& values() const noexcept { return values_; }
+  const std::vector<std::size_t>& outputs() const noexcept { return outputs_; }
+  /// Type of a value by name, or null.
+  const value_type* type_of(const std::string& name) const {
+    const auto it = ids_.find(name);
+    return it == ids_.end() ? nullptr : &values_[it->second].type;
+  }
+  const value_type& output_type(std::size_t i) const { return values_[outputs_[i]].type; }
+  std::size_t arena_bytes() const noexcept { return arena_bytes_; }
+  std::size_t packed_bytes() const noexcept { return packed_bytes_; }
+  /// Constants that steps read as they are (biases, tables), not those held in packed form.
+  std::size_t constant_bytes() const noexcept { return constant_bytes_; }
+  double flops() const noexcept {
+    double sum = 0;
+    for (const step& s : steps_) sum += s.bound.flops;
+    return sum;
+  }
+
+ private:
+  static void check_input(const value_info& info, const shape& given) {
+    bool fits = info.dims.empty() || info.dims.size() == given.rank();
+    for (std::size_t d = 0; fits && d < info.dims.size(); ++d)
+      fits = !info.dims[d].size || *info.dims[d].size == given[d];
+    QTK_CHECK(fits, cat("input '", info.name, "'"), "got ", given, ", the model takes ", info);
+  }
+
+  std::size_t add(value v, const std::string& name) {
+    v.root = values_.size();
+    values_.push_back(v);
+    ids_[name] = v.root;
+    return v.root;
+  }
+  std::size_t find(const std::string& name, std::string_view where) const {
+    const auto it = ids_.find(name);
+    QTK_CHECK(it != ids_.end(), where, "value '", name, "' is made by no node");
+    return it->second;
+  }
+
+  void bind(const model& m, const qtk::node& n, const options& how, binding_cache& cache) {
+    step s;
+    s.node = &n;
+    std::vector<const value_type*> types;
+    std::vector<const any_tensor*> constants;
+    bool all_known = true;
+    for (const std::string& name : n.inputs) {
+      s.inputs.push_back(name.empty() ? absent : find(name, n.label()));
+      const value* v = name.empty() ? nullptr : &values_[s.inputs.back()];
+      types.push_back(v != nullptr ? &v->type : nullptr);
+      constants.push_back(v != nullptr ? v->constant : nullptr);
+      all_known = all_known && (v == nullptr || v->constant != nullptr);
+    }
+    const op_definition* definition = find_op(n.op, n.domain);
+    QTK_CHECK(definition != nullptr, n.label(), "operator ", n.domain.empty() ? "" : n.domain + ".",
+              n.op, " is not supported");
+    s.bound = definition->bind(op_context(n, m.opset(), types, constants, how.target,
+                                          how.concurrency, cache.slots[&n], how.types_only));
+    QTK_CHECK(s.bound.outputs.size() >= n.outputs.size() || s.bound.value, n.label(), "has ",
+              n.outputs.size(), " outputs, supported are ", s.bound.outputs.size());
+    if (s.bound.value) {
+      keep(*std::move(s.bound.value), n.outputs.at(0));
+    } else if (all_known && !n.inputs.empty() && (s.bound.run || s.bound.alias)) {
+      evaluate(n, s, constants);
+    } else {
+      for (std::size_t i = 0; i < n.outputs.size(); ++i)
+        s.outputs.push_back(n.outputs[i].empty() ? absent
+                                                 : add({.type = s.bound.outputs[i]}, n.outputs[i]));
+      if (s.bound.alias) alias(s);
+      packed_bytes_ += s.bound.packed_bytes;
+      steps_.push_back(std::move(s));
+    }
+  }
+
+  /// Output 0 lives where its input lives.
+  void alias(const step& s) {
+    value& out = values_[s.outputs[0]];
+    const value& in = values_[s.inputs[*s.bound.alias]];
+    out.where = in.where;
+    out.index = in.index;
+    out.root = in.root;
+  }
+
+  void keep(any_tensor t, const std::string& name) {
+    owned_.push_back(std::move(t));
+    const any_tensor& kept = owned_.back();
+    add({.type = {kept.dtype(), kept.shape()}, .where = value::place::constant, .constant = &kept},
+        name);
+  }
+
+  /// Constant folding: a node that only reads known values runs now.
+  void evaluate(const qtk::node& n, step& s, std::span<const any_tensor* const> constants) {
+    std::vector<const std::byte*> in;
+    for (const any_tensor* c : constants) in.push_back(c != nullptr ? c->data() : nullptr);
+    std::vector<any_tensor> results;
+    std::vector<std::byte*> out;
+    for (const value_type& t : s.bound.outputs) results.emplace_back(t.type, t.dims);
+    for (any_tensor& r : results) out.push_back(r.data());
+    if (s.bound.alias) {
+      std::memcpy(out[0], in[*s.bound.alias], qtk::size_bytes(s.bound.outputs[0]));
+    } else {
+      buffer workspace(s.bound.workspace_bytes);
+      s.bound.run({.inputs = in, .outputs = out, .workspace = workspace.data(), .executor = {}});
+    }
+    for (std::size_t i = 0; i < n.outputs.size(); ++i)
+      if (!n.outputs[i].empty()) keep(std::move(results[i]), n.outputs[i]);
+  }
+
+  void place_values() {
+    // Last step that reads each root; outputs of the graph are read after the last step.
+    std::vector<std::size_t> last(values_.size(), 0), first(values_.size(), absent);
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      for (const std::size_t v : steps_[i].inputs)
+        if (v != absent) last[values_[v].root] = i;
+      for (const std::size_t v : steps_[i].outputs)
+        if (v != absent) last[values_[v].root] = std::max(last[values_[v].root], i);
+    }
+    for (const std::size_t v : outputs_) last[values_[v].root] = steps_.size();
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      reuse_input(i, last);
+      for (const std::size_t v : steps_[i].outputs)
+        if (v != absent && first[values_[v].root] == absent) first[values_[v].root] = i;
+    }
+    std::vector<lifetime> buffers;
+    std::vector<std::size_t> owner;  // value, or steps_.size() past the values: workspace
+    for (std::size_t v = 0; v < values_.size(); ++v)
+      if (values_[v].where == value::place::arena && values_[v].root == v) {
+        buffers.push_back({qtk::size_bytes(values_[v].type), first[v], last[v]});
+        owner.push_back(v);
+      }
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      buffers.push_back({steps_[i].bound.workspace_bytes, i, i});
+      owner.push_back(values_.size() + i);
+    }
+    arena_bytes_ = plan_memory(buffers);
+    for (std::size_t b = 0; b < buffers.size(); ++b) {
+      if (owner[b] < values_.size())
+        values_[owner[b]].index = buffers[b].offset;
+      else
+        steps_[owner[b] - values_.size()].workspace = buffers[b].offset;
+    }
+    for (value& v : values_)
+      if (v.where == value::place::arena) v.index = values_[v.root].index;
+    count_constants();
+  }
+
+  /// Lets output 0 take the place of an input that dies here.
+  void reuse_input(std::size_t i, std::vector<std::size_t>& last) {
+    const step& s = steps_[i];
+    if (!s.bound.in_place || s.outputs.empty() || s.outputs[0] == absent) return;
+    const std::size_t in = s.inputs[*s.bound.in_place];
+    const std::size_t out = s.outputs[0];
+    if (in == absent || values_[in].where != value::place::arena) return;
+    const std::size_t root = values_[in].root;
+    if (last[root] != i || qtk::size_bytes(values_[root].type) < qtk::size_bytes(values_[out].type))
+      return;
+    for (std::size_t k = 0; k < s.inputs.size(); ++k)
+      if (k != *s.bound.in_place && s.inputs[k] != absent && values_[s.inputs[k]].root == root)
+        return;
+    last[root] = last[out];
+    for (value& v : values_)  // views of the output follow
+      if (v.root == out) v.root = root;
+  }
+
+  void count_constants() {
+    std::unordered_set<const any_tensor*> seen;
+    for (const step& s : steps_)
+      for (std::size_t i = 0; i < s.inputs.size(); ++i)
+        if (s.inputs[i] != absent && !s.bound.absorbs(i) &&
+            values_[s.inputs[i]].constant != nullptr &&
+            seen.insert(values_[s.inputs[i]].constant).second)
+          constant_bytes_ += values_[s.inputs[i]].constant->size_bytes();
+  }
+
+  std::vector<value> values_;
+  std::vector<step> steps_;
+  std::vector<std::size_t> outputs_;
+  std::unordered_map<std::string, std::size_t> ids_;
+  std::deque<any_tensor> owned_;  // stable addresses
+  std::size_t arena_bytes_ = 0, packed_bytes_ = 0, constant_bytes_ = 0;
+};
+
+/// Shapes of the inputs with each symbolic dimension bound to `batch`.
+[[nodiscard]] inline std::vector<shape> input_shapes(const model& m, std::size_t batch = 1) {
+  std::vector<shape> shapes;
+  for (const value_info& in : m.inputs) {
+    shape s;
+    for (const dimension& d : in.dims) s.push_back(d.size.value_or(batch));
+    shapes.push_back(s);
+  }
+  return shapes;
+}
+
+/// Shape inference: the type of every value, for symbolic dimensions bound to `batch`. `m` must
+/// outlive the result.
+[[nodiscard]] inline execution_plan infer_types(const model& m, std::size_t batch = 1) {
+  binding_cache cache;
+  return execution_plan(m, input_shapes(m, batch), {.types_only = true}, cache);
+}
+
+}  // namespace qtk::inline QTK_ABI
