@@ -1,0 +1,337 @@
+#pragma once
+
+#include "qtk/graph/ops/elementwise.hpp"
+#include "qtk/ops/strided.hpp"
+
+/// Binders of operators that move elements or rename their shape.
+namespace qtk::inline QTK_ABI::graph_ops {
+
+[[nodiscard]] inline std::size_t element_size(const op_context& ctx, dtype d) {
+  QTK_CHECK(bits(d) >= 8, ctx.node().label(), name(d), " elements are not supported");
+  return static_cast<std::size_t>(bits(d)) / 8;
+}
+
+/// The same bytes under another shape.
+[[nodiscard]] inline bound_node renamed(const op_context& ctx, const shape& y) {
+  const value_type& x = ctx.in(0);
+  QTK_CHECK(y.elements() == x.dims.elements(), ctx.node().label(), x.dims, " to ", y);
+  QTK_CHECK(bits(x.type) >= 8, ctx.node().label(), name(x.type), " elements are not supported");
+  return {.outputs = {{x.type, y}}, .run = {}, .alias = 0};
+}
+
+/// A value known from types alone.
+[[nodiscard]] inline bound_node known(any_tensor value) {
+  bound_node b{.outputs = {{value.dtype(), value.shape()}}, .run = {}};
+  b.value = std::move(value);
+  return b;
+}
+
+[[nodiscard]] inline any_tensor int64_list(const std::vector<std::int64_t>& values) {
+  tensor<int64> t({values.size()});
+  std::copy(values.begin(), values.end(), t.data());
+  return t;
+}
+
+/// An attribute in old opsets, an input in new ones: axes, starts, pads, ...
+[[nodiscard]] inline std::vector<std::int64_t> list_argument(const op_context& ctx,
+                                                             std::string_view key,
+                                                             std::size_t input) {
+  return ctx.has(input) ? ctx.integers(input) : ctx.node().integers(key);
+}
+
+[[nodiscard]] inline bound_node strided_copy(const op_context& ctx, const shape& y,
+                                             const shape& dims, std::ptrdiff_t first_in,
+                                             const strides& from, std::ptrdiff_t first_out,
+                                             const strides& to, std::vector<std::byte> fill = {}) {
+  const auto size = static_cast<std::ptrdiff_t>(element_size(ctx, ctx.in(0).type));
+  bound_node b{.outputs = {{ctx.in(0).type, y}},
+               .run = [=, total = y.elements()](const node_buffers& io) {
+                 const auto width = static_cast<std::size_t>(size);
+                 if (!fill.empty())
+                   for (std::size_t i = 0; i < total; ++i)
+                     std::memcpy(io.outputs[0] + i * width, fill.data(), width);
+                 if (dims.elements() != 0)
+                   copy_strided(dims, width, io.inputs[0] + first_in * size, from,
+                                io.outputs[0] + first_out * size, to);
+               }};
+  count_work(b, ctx, 0);
+  return b;
+}
+
+inline bound_node bind_identity(const op_context& ctx) {
+  QTK_CHECK(ctx.node().op == "Identity" || ctx.node().outputs.size() == 1, ctx.node().label(),
+            "the mask output is not supported");
+  return renamed(ctx, ctx.dims(0));
+}
+
+inline bound_node bind_reshape(const op_context& ctx) {
+  const shape& x = ctx.dims(0);
+  const auto target = list_argument(ctx, "shape", 1);
+  const bool allow_zero = ctx.node().integer("allowzero", 0) != 0;
+  shape y;
+  std::size_t known_elements = 1;
+  std::optional<std::size_t> free;
+  for (std::size_t d = 0; d < target.size(); ++d) {
+    if (target[d] == -1) {
+      QTK_CHECK(!free, ctx.node().label(), "two dimensions of -1");
+      free = d;
+      y.push_back(1);
+      continue;
+    }
+    QTK_CHECK(target[d] >= 0, ctx.node().label(), "dimension ", target[d]);
+    const bool keep = target[d] == 0 && !allow_zero;
+    QTK_CHECK(!keep || d < x.rank(), ctx.node().label(), "dimension ", d, " of ", x);
+    y.push_back(keep ? x[d] : static_cast<std::size_t>(target[d]));
+    known_elements = checked_mul(known_elements, y.back());
+  }
+  if (free) {
+    QTK_CHECK(known_elements != 0 && x.elements() % known_elements == 0, ctx.node().label(), x,
+              " does not divide by ", known_elements);
+    y[*free] = x.elements() / known_elements;
+  }
+  return renamed(ctx, y);
+}
+
+inline bound_node bind_flatten(const op_context& ctx) {
+  const shape& x = ctx.dims(0);
+  const std::int64_t axis = ctx.node().integer("axis", 1);
+  const std::size_t cut = axis == static_cast<std::int64_t>(x.rank()) ? x.rank() : x.axis(axis);
+  return renamed(ctx, {x.product(0, cut), x.product(cut, x.rank())});
+}
+
+inline bound_node bind_squeeze(const op_context& ctx) {
+  const shape& x = ctx.dims(0);
+  std::vector<bool> drop(x.rank(), false);
+  const auto axes = list_argument(ctx, "axes", 1);
+  for (const std::int64_t a : axes) drop[x.axis(a)] = true;
+  shape y;
+  for (std::size_t d = 0; d < x.rank(); ++d) {
+    const bool gone = axes.empty() ? x[d] == 1 : static_cast<bool>(drop[d]);
+    QTK_CHECK(!gone || x[d] == 1, ctx.node().label(), "axis ", d, " of ", x, " is not 1");
+    if (!gone) y.push_back(x[d]);
+  }
+  return renamed(ctx, y);
+}
+
+inline bound_node bind_unsqueeze(const op_context& ctx) {
+  const shape& x = ctx.dims(0);
+  const auto axes = list_argument(ctx, "axes", 1);
+  const std::size_t rank = x.rank() + axes.size();
+  QTK_CHECK(rank <= shape::max_rank, ctx.node().label(), "rank above ", shape::max_rank);
+  std::vector<bool> fresh(rank, false);
+  for (const std::int64_t a : axes) {
+    const std::int64_t at = a < 0 ? a + static_cast<std::int64_t>(rank) : a;
+    QTK_CHECK(
+        at >= 0 && at < static_cast<std::int64_t>(rank) && !fresh[static_cast<std::size_t>(at)],
+        ctx.node().label(), "axis ", a, " of rank ", rank);
+    fresh[static_cast<std::size_t>(at)] = true;
+  }
+  shape y;
+  for (std::size_t d = 0, from = 0; d < rank; ++d) y.push_back(fresh[d] ? 1 : x[from++]);
+  return renamed(ctx, y);
+}
+
+inline bound_node bind_shape(const op_context& ctx) {
+  const shape& x = ctx.dims(0);
+  const auto rank = static_cast<std::int64_t>(x.rank());
+  const auto clamp = [rank](std::int64_t a) {
+    return std::clamp<std::int64_t>(a < 0 ? a + rank : a, 0, rank);
+  };
+  std::vector<std::int64_t> dims;
+  const std::int64_t end = clamp(ctx.node().integer("end", rank));
+  for (std::int64_t d = clamp(ctx.node().integer("start", 0)); d < end; ++d)
+    dims.push_back(static_cast<std::int64_t>(x[static_cast<std::size_t>(d)]));
+  return known(int64_list(dims));
+}
+
+inline bound_node bind_constant(const op_context& ctx) {
+  const node& n = ctx.node();
+  if (const auto* t = n.find<any_tensor>("value")) return known(*t);
+  if (const auto* f = n.find<float>("value_float")) return known(tensor<fp32>({}, {*f}));
+  if (const auto* i = n.find<std::int64_t>("value_int")) return known(tensor<int64>({}, {*i}));
+  if (const auto* v = n.find<std::vector<std::int64_t>>("value_ints")) return known(int64_list(*v));
+  const auto* v = n.find<std::vector<float>>("value_floats");
+  QTK_CHECK(v != nullptr, n.label(), "has no value of a supported type");
+  tensor<fp32> t({v->size()});
+  std::copy(v->begin(), v->end(), t.data());
+  return known(std::move(t));
+}
+
+inline bound_node bind_transpose(const op_context& ctx) {
+  const shape& x = ctx.dims(0);
+  auto perm = ctx.node().integers("perm");
+  if (perm.empty())
+    for (std::size_t d = x.rank(); d-- > 0;) perm.push_back(static_cast<std::int64_t>(d));
+  QTK_CHECK(perm.size() == x.rank(), ctx.node().label(), "perm of ", perm.size(), " for ", x);
+  const strides own = row_major(x);
+  shape y;
+  strides from{};
+  std::vector<bool> used(x.rank(), false);
+  for (const std::int64_t p : perm) {
+    const std::size_t d = x.axis(p);
+    QTK_CHECK(!used[d], ctx.node().label(), "perm repeats ", p);
+    used[d] = true;
+    from[y.rank()] = own[d];
+    y.push_back(x[d]);
+  }
+  return strided_copy(ctx, y, y, 0, from, 0, row_major(y));
+}
+
+/// Slice: attributes before opset 10, inputs since.
+inline bound_node bind_slice(const op_context& ctx) {
+  const shape& x = ctx.dims(0);
+  const auto starts = list_argument(ctx, "starts", 1), ends = list_argument(ctx, "ends", 2);
+  auto axes = list_argument(ctx, "axes", 3);
+  auto steps = ctx.has(4) ? ctx.integers(4) : std::vector<std::int64_t>(starts.size(), 1);
+  if (axes.empty())
+    for (std::size_t d = 0; d < starts.size(); ++d) axes.push_back(static_cast<std::int64_t>(d));
+  QTK_CHECK(
+      ends.size() == starts.size() && axes.size() == starts.size() && steps.size() == starts.size(),
+      ctx.node().label(), "starts, ends, axes and steps differ in length");
+  shape y = x;
+  strides from = row_major(x);
+  std::ptrdiff_t first = 0;
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    const std::size_t d = x.axis(axes[i]);
+    const auto n = static_cast<std::int64_t>(x[d]);
+    const std::int64_t step = steps[i];
+    QTK_CHECK(step != 0 && step > -(std::int64_t{1} << 40), ctx.node().label(), "step ", step);
+    const auto wrap = [n](std::int64_t v) { return v < 0 ? (v < -n ? -1 : v + n) : v; };
+    std::int64_t begin = wrap(starts[i]), end = wrap(ends[i]);
+    if (step > 0) {
+      begin = std::clamp<std::int64_t>(starts[i] < -n ? 0 : begin, 0, n);
+      end = std::clamp<std::int64_t>(ends[i] < -n ? 0 : end, 0, n);
+    } else {
+      begin = std::clamp<std::int64_t>(begin, starts[i] < -n ? -1 : 0, n - 1);
+      end = std::clamp<std::int64_t>(end, -1, n - 1);
+    }
+    const std::int64_t distance = step > 0 ? end - begin : begin - end;
+    const std::int64_t stride = step > 0 ? step : -step;
+    y[d] = distance <= 0 ? 0 : static_cast<std::size_t>((distance - 1) / stride + 1);
+    if (y[d] != 0) first += begin * from[d];
+    from[d] *= step;
+  }
+  return strided_copy(ctx, y, y, first, from, 0, row_major(y));
+}
+
+/// Pad with a constant: attributes before opset 11, inputs since.
+inline bound_node bind_pad(const op_context& ctx) {
+  const shape& x = ctx.dims(0);
+  const node& n = ctx.node();
+  QTK_CHECK(n.text("mode", "constant") == "constant", n.label(), "mode '", n.text("mode", ""),
+            "' is not supported");
+  auto pads = ctx.opset() < 2 ? n.integers("paddings") : list_argument(ctx, "pads", 1);
+  std::vector<std::int64_t> axes = ctx.has(3) ? ctx.integers(3) : std::vector<std::int64_t>{};
+  if (axes.empty())
+    for (std::size_t d = 0; d < x.rank(); ++d) axes.push_back(static_cast<std::int64_t>(d));
+  QTK_CHECK(pads.size() == 2 * axes.size(), n.label(), pads.size(), " pads for ", axes.size(),
+            " axes");
+  shape y = x, inner = x;
+  strides from = row_major(x);
+  std::array<std::int64_t, shape::max_rank> begin{};
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    const std::size_t d = x.axis(axes[i]);
+    const std::int64_t before = pads[i], after = pads[i + axes.size()];
+    const auto size = static_cast<std::int64_t>(x[d]);
+    QTK_CHECK(before > -size - 1 && after > -size - 1 && before < (1 << 24) && after < (1 << 24) &&
+                  size + before + after >= 0,
+              n.label(), "pads ", before, " and ", after, " of ", size);
+    begin[d] = before;
+    y[d] = static_cast<std::size_t>(size + before + after);
+    inner[d] = static_cast<std::size_t>(std::max<std::int64_t>(
+        0, size + std::min<std::int64_t>(before, 0) + std::min<std::int64_t>(after, 0)));
+  }
+  const strides to = row_major(y);
+  std::ptrdiff_t first_in = 0, first_out = 0;
+  for (std::size_t d = 0; d < x.rank(); ++d)
+    (begin[d] < 0 ? first_in : first_out) +=
+        (begin[d] < 0 ? -begin[d] * from[d] : begin[d] * to[d]);
+  std::vector<std::byte> fill(element_size(ctx, ctx.in(0).type));
+  if (ctx.has(2)) {
+    const any_tensor* value = ctx.constant(2);
+    QTK_CHECK(
+        value != nullptr && value->dtype() == ctx.in(0).type && value->shape().elements() == 1,
+        n.label(), "the padding value must be a constant of the input's type");
+    std::memcpy(fill.data(), value->data(), fill.size());
+  } else if (ctx.in(0).type == dtype::fp32) {
+    const float value = n.number("value", 0.0f);
+    std::memcpy(fill.data(), &value, sizeof value);
+  }
+  return strided_copy(ctx, y, inner, first_in, from, first_out, to, std::move(fill));
+}
+
+inline bound_node bind_expand(const op_context& ctx) {
+  shape target;
+  for (const std::int64_t d : ctx.integers(1)) {
+    QTK_CHECK(d >= 0, ctx.node().label(), "dimension ", d);
+    target.push_back(static_cast<std::size_t>(d));
+  }
+  const shape y = broadcast_shape(ctx.dims(0), target);
+  return strided_copy(ctx, y, y, 0, broadcast_strides(ctx.dims(0), y), 0, row_major(y));
+}
+
+inline bound_node bind_concat(const op_context& ctx) {
+  shape y = ctx.dims(0);
+  const std::size_t axis = y.axis(ctx.node().integer("axis", 1));
+  std::vector<shape> parts;
+  y[axis] = 0;
+  for (std::size_t i = 0; i < ctx.inputs(); ++i) {
+    shape part = ctx.dims(i);
+    QTK_CHECK(ctx.in(i).type == ctx.in(0).type && part.rank() == y.rank(), ctx.node().label(),
+              "input ", i, " is ", name(ctx.in(i).type), " ", part);
+    parts.push_back(part);
+    y[axis] = checked_add(y[axis], part[axis]);
+    part[axis] = y[axis];
+    QTK_CHECK(part == y, ctx.node().label(), "input ", i, " is ", ctx.dims(i), " beside ", y);
+  }
+  const std::size_t row = y.product(axis, y.rank()) * element_size(ctx, ctx.in(0).type);
+  bound_node b{.outputs = {{ctx.in(0).type, y}},
+               .run = [parts, axis, row, rows = y.product(0, axis),
+                       size = element_size(ctx, ctx.in(0).type)](const node_buffers& io) {
+                 std::size_t at = 0;
+                 for (std::size_t i = 0; i < parts.size(); ++i) {
+                   const std::size_t n = parts[i].product(axis, parts[i].rank()) * size;
+                   for (std::size_t r = 0; n != 0 && r < rows; ++r)
+                     std::memcpy(io.outputs[0] + r * row + at, io.inputs[i] + r * n, n);
+                   at += n;
+                 }
+               }};
+  count_work(b, ctx, 0);
+  return b;
+}
+
+/// y[.., i.., ..] = x[.., index[i..], ..] along `axis`; negative indices count from the end.
+inline bound_node bind_gather(const op_context& ctx) {
+  const shape &x = ctx.dims(0), &index = ctx.dims(1);
+  const std::size_t axis = x.axis(ctx.node().integer("axis", 0));
+  QTK_CHECK(ctx.in(1).type == dtype::int64 || ctx.in(1).type == dtype::int32, ctx.node().label(),
+            "indices are ", name(ctx.in(1).type));
+  QTK_CHECK(x.rank() + index.rank() - 1 <= shape::max_rank, ctx.node().label(), "rank above ",
+            shape::max_rank);
+  shape y;
+  for (std::size_t d = 0; d < axis; ++d) y.push_back(x[d]);
+  for (const std::size_t d : index) y.push_back(d);
+  for (std::size_t d = axis + 1; d < x.rank(); ++d) y.push_back(x[d]);
+  bound_node b{.outputs = {{ctx.in(0).type, y}},
+               .run = [wide = ctx.in(1).type == dtype::int64, label = ctx.node().label(),
+                       outer = x.product(0, axis), extent = static_cast<std::int64_t>(x[axis]),
+                       row = x.product(axis + 1, x.rank()) * element_size(ctx, ctx.in(0).type),
+                       count = index.elements()](const node_buffers& io) {
+                 std::byte* out = io.outputs[0];
+                 for (std::size_t o = 0; o < outer; ++o)
+                   for (std::size_t i = 0; i < count; ++i, out += row) {
+                     std::int64_t k = wide ? io.in<std::int64_t>(1)[i] : io.in<std::int32_t>(1)[i];
+                     QTK_CHECK(k >= -extent && k < extent, label, "index ", k, " of ", extent);
+                     k += k < 0 ? extent : 0;
+                     std::memcpy(out,
+                                 io.inputs[0] + (o * static_cast<std::size_t>(extent) +
+                                                 static_cast<std::size_t>(k)) *
+                                                    row,
+                                 row);
+                   }
+               }};
+  count_work(b, ctx, 0);
+  return b;
+}
+
+}  // namespace qtk::inline QTK_ABI::graph_ops

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+#include "qtk/ops/conv.hpp"
+
+namespace qtk::inline QTK_ABI {
+
+enum class pool_kind : std::uint8_t { max, average, average_with_padding };
+
+/// 2-D pooling of `planes` planes (batch * channels), x (planes, H, W) to y (planes, OH, OW). The
+/// maximum ignores padding; the average divides by the elements inside the input, or, counting the
+/// padding, inside the padded input. `ceil_mode` windows may hang over the padded end.
+inline void pool_2d(pool_kind kind, const window_2d& w, std::size_t planes, std::size_t height,
+                    std::size_t width, std::size_t out_height, std::size_t out_width,
+                    const float* x, float* y, executor_ref executor = {}) {
+  // The taps of output `o` that lie inside [0, extent).
+  struct span {
+    std::size_t first, last;
+  };
+  const auto inside = [](std::size_t o, std::size_t stride, std::size_t dilation,
+                         std::size_t kernel, std::size_t pad, std::size_t extent) {
+    const auto start = static_cast<std::ptrdiff_t>(o * stride) - static_cast<std::ptrdiff_t>(pad);
+    const auto step = static_cast<std::ptrdiff_t>(dilation);
+    span s{0, kernel};
+    while (s.first < kernel && start + static_cast<std::ptrdiff_t>(s.first) * step < 0) ++s.first;
+    while (s.last > s.first && start + static_cast<std::ptrdiff_t>(s.last - 1) * step >=
+                                   static_cast<std::ptrdiff_t>(extent))
+      --s.last;
+    return s;
+  };
+  executor(planes, [&](std::size_t p) {
+    const float* plane = x + p * height * width;
+    float* out = y + p * out_height * out_width;
+    for (std::size_t i = 0; i < out_height; ++i) {
+      const span v = inside(i, w.stride_h, w.dilation_h, w.kernel_h, w.pad_top, height);
+      for (std::size_t j = 0; j < out_width; ++j) {
+        const span h = inside(j, w.stride_w, w.dilation_w, w.kernel_w, w.pad_left, width);
+        float best = -std::numeric_limits<float>::infinity(), sum = 0.0f;
+        for (std::size_t a = v.first; a < v.last; ++a) {
+          const float* row = plane + (i * w.stride_h + a * w.dilation_h - w.pad_top) * width;
+          for (std::size_t b = h.first; b < h.last; ++b) {
+            const float value = row[j * w.stride_w + b * w.dilation_w - w.pad_left];
+            best = value > best || value != value ? value : best;
+            sum += value;
+          }
+        }
+        std::size_t count = (v.last - v.first) * (h.last - h.first);
+        if (kind == pool_kind::average_with_padding) {
+          // Taps inside the padded input: a ceil_mode window may hang over it.
+          const span pv =
+              inside(i, w.stride_h, w.dilation_h, w.kernel_h, 0, height + w.pad_top + w.pad_bottom);
+          const span ph =
+              inside(j, w.stride_w, w.dilation_w, w.kernel_w, 0, width + w.pad_left + w.pad_right);
+          count = (pv.last - pv.first) * (ph.last - ph.first);
+        }
+        *out++ = kind == pool_kind::max ? best
+                 : count == 0           ? 0.0f
+                                        : sum / static_cast<float>(count);
+      }
+    }
+  });
+}
+
+}  // namespace qtk::inline QTK_ABI

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstring>
+
+#include "qtk/core/shape.hpp"
+
+/// Moving elements about: slicing, transposing, expanding, padding and concatenating are all one
+/// copy between two strided layouts.
+namespace qtk::inline QTK_ABI {
+
+/// Elements between neighbors along each dimension; 0 repeats, negative walks back.
+using strides = std::array<std::ptrdiff_t, shape::max_rank>;
+
+[[nodiscard]] inline strides row_major(const shape& s) noexcept {
+  strides out{};
+  std::ptrdiff_t step = 1;
+  for (std::size_t d = s.rank(); d-- > 0;) {
+    out[d] = step;
+    step *= static_cast<std::ptrdiff_t>(s[d]);
+  }
+  return out;
+}
+
+/// Strides of a tensor of shape `s` read as `target` under the broadcasting rule: a dimension of 1
+/// is repeated, missing leading ones are added. qtk::error where they don't fit.
+[[nodiscard]] inline strides broadcast_strides(const shape& s, const shape& target) {
+  QTK_CHECK(s.rank() <= target.rank(), "broadcast", s, " to ", target);
+  const strides own = row_major(s);
+  strides out{};
+  for (std::size_t d = 0; d < s.rank(); ++d) {
+    const std::size_t t = d + target.rank() - s.rank();
+    QTK_CHECK(s[d] == target[t] || s[d] == 1, "broadcast", s, " to ", target);
+    out[t] = s[d] == 1 ? 0 : own[d];
+  }
+  return out;
+}
+
+/// The shape that both broadcast to (numpy's rule, as in ONNX).
+[[nodiscard]] inline shape broadcast_shape(const shape& a, const shape& b) {
+  const std::size_t rank = a.rank() > b.rank() ? a.rank() : b.rank();
+  shape out;
+  for (std::size_t d = 0; d < rank; ++d) {
+    const auto dim = [&](const shape& s) {
+      return d + s.rank() < rank ? 1 : s[d + s.rank() - rank];
+    };
+    const std::size_t x = dim(a), y = dim(b);
+    QTK_CHECK(x == y || x == 1 || y == 1, "broadcast", a, " with ", b);
+    out.push_back(x == 1 ? y : x);
+  }
+  return out;
+}
+
+/// Calls f(offset_a, offset_b) for each row (all dimensions but the last) of `dims`; offsets in
+/// elements.
+template <class Function>
+void for_each_row(const shape& dims, const strides& a, const strides& b, Function&& f) {
+  const std::size_t outer = dims.rank() == 0 ? 0 : dims.rank() - 1;
+  if (dims.elements() == 0) return;
+  std::array<std::size_t, shape::max_rank> at{};
+  std::ptrdiff_t ia = 0, ib = 0;
+  for (;;) {
+    f(ia, ib);
+    std::size_t d = outer;
+    for (; d-- > 0;) {
+      ia += a[d];
+      ib += b[d];
+      if (++at[d] < dims[d]) break;
+      const auto n = static_cast<std::ptrdiff_t>(dims[d]);
+      ia -= n * a[d];
+      ib -= n * b[d];
+      at[d] = 0;
+    }
+    if (d == static_cast<std::size_t>(-1)) return;
+  }
+}
+
+/// dst[i * to] = src[i * from] for every index i of `dims`, elements of `size` bytes. Rows that are
+/// contiguous on both sides are copied whole.
+inline void copy_strided(const shape& dims, std::size_t size, const std::byte* src,
+                         const strides& from, std::byte* dst, const strides& to) {
+  const std::size_t n = dims.cols();
+  const std::size_t last = dims.rank() == 0 ? 0 : dims.rank() - 1;
+  const auto bytes = static_cast<std::ptrdiff_t>(size);
+  const bool whole = n == 1 || (from[last] == 1 && to[last] == 1);
+  for_each_row(dims, from, to, [&](std::ptrdiff_t a, std::ptrdiff_t b) {
+    const std::byte* s = src + a * bytes;
+    std::byte* d = dst + b * bytes;
+    if (whole) {
+      std::memcpy(d, s, n * size);
+    } else if (size == 4) {  // a fixed size becomes one load and one store
+      for (std::size_t i = 0; i < n; ++i, s += from[last] * 4, d += to[last] * 4)
+        std::memcpy(d, s, 4);
+    } else {
+      for (std::size_t i = 0; i < n; ++i, s += from[last] * bytes, d += to[last] * bytes)
+        std::memcpy(d, s, size);
+    }
+  });
+}
+
+}  // namespace qtk::inline QTK_ABI
