@@ -1,0 +1,325 @@
+#include "data.hpp"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "digits.hpp"
+#include "qtk/core/file.hpp"
+
+namespace qtk_cli {
+namespace {
+
+constexpr std::size_t size_limit = std::size_t{2} << 30;  // of a data file, unpacked
+using bytes = std::vector<std::byte>;
+
+std::uint32_t big_endian(const std::byte* p) {
+  const auto at = [p](int i) { return std::to_integer<std::uint32_t>(p[i]); };
+  return at(0) << 24 | at(1) << 16 | at(2) << 8 | at(3);
+}
+
+/// A file, unpacked by zlib where it begins like gzip. Grows as data arrives: a small file cannot
+/// ask for much.
+bytes read_maybe_gz(const std::string& path) {
+  // gzopen opens a directory or a missing file with a vague errno: let read_file say what it is.
+  bytes raw = qtk::read_file(path, size_limit);
+  if (raw.size() < 2 || raw[0] != std::byte{0x1f} || raw[1] != std::byte{0x8b}) return raw;
+  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
+  QTK_CHECK(file != nullptr, path, "cannot be opened");
+  bytes out;
+  for (;;) {
+    const std::size_t at = out.size(), step = std::size_t{1} << 20;
+    QTK_CHECK(at + step <= size_limit, path, "unpacks to more than ", size_limit, " bytes");
+    out.resize(at + step);
+    const int n = gzread(file.get(), out.data() + at, static_cast<unsigned>(step));
+    QTK_CHECK(n >= 0, path, "is not valid gzip");
+    out.resize(at + static_cast<std::size_t>(n));
+    if (n == 0) break;
+  }
+  int status = Z_OK;
+  gzerror(file.get(), &status);
+  QTK_CHECK(status == Z_OK || status == Z_STREAM_END, path, "is truncated gzip");
+  return out;
+}
+
+void append_bytes(data_set& data, std::span<const std::byte> from) {
+  for (const std::byte b : from) data.values.push_back(std::to_integer<float>(b));
+}
+
+bytes read_idx(const std::string& dir, const std::string& stem, std::uint32_t magic,
+               std::size_t header) {
+  bytes b;
+  for (const char* ending : {"", ".gz"}) {
+    const std::string path = dir + "/" + stem + ending;
+    if (std::FILE* probe = std::fopen(path.c_str(), "rb")) {
+      std::fclose(probe);
+      b = read_maybe_gz(path);
+      QTK_CHECK(b.size() >= header && big_endian(b.data()) == magic, path, "is not an IDX file");
+      return b;
+    }
+  }
+  qtk::fail("no such file, with or without .gz", dir + "/" + stem);
+}
+
+data_set load_mnist(const std::string& dir, std::size_t limit) {
+  const bytes images = read_idx(dir, "t10k-images-idx3-ubyte", 0x803, 16);
+  const bytes labels = read_idx(dir, "t10k-labels-idx1-ubyte", 0x801, 8);
+  const std::size_t rows = big_endian(images.data() + 8), cols = big_endian(images.data() + 12);
+  const std::size_t pixels = qtk::checked_mul(rows, cols, dir);
+  std::size_t count = big_endian(images.data() + 4);
+  QTK_CHECK(pixels != 0 && (images.size() - 16) / pixels >= count && labels.size() - 8 >= count,
+            dir, "holds fewer than the ", count, " images or labels that it announces");
+  count = std::min(count, limit);
+  data_set data{.source = {}, .sample = {1, rows, cols}, .values = {}, .labels = {}};
+  append_bytes(data, std::span(images).subspan(16, count * pixels));
+  for (std::size_t i = 0; i < count; ++i)
+    data.labels.push_back(std::to_integer<int>(labels[8 + i]));
+  return data;
+}
+
+data_set load_cifar10(const std::string& path, std::size_t limit) {
+  constexpr std::size_t record = 1 + 3 * 32 * 32;
+  const bytes b = read_maybe_gz(path);
+  QTK_CHECK(!b.empty() && b.size() % record == 0, path, "is not CIFAR-10: ", b.size(),
+            " bytes are no multiple of ", record);
+  data_set data{.source = {}, .sample = {3, 32, 32}, .values = {}, .labels = {}};
+  for (std::size_t i = 0; i < std::min(b.size() / record, limit); ++i) {
+    data.labels.push_back(std::to_integer<int>(b[i * record]));
+    append_bytes(data, std::span(b).subspan(i * record + 1, record - 1));
+  }
+  return data;
+}
+
+data_set load_csv(const std::string& path, std::size_t limit) {
+  const bytes b = read_maybe_gz(path);
+  std::string_view text(reinterpret_cast<const char*>(b.data()), b.size());
+  data_set data{.source = {}, .sample = {0}, .values = {}, .labels = {}};
+  for (std::size_t line = 1; !text.empty() && data.labels.size() < limit; ++line) {
+    std::string_view row = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), row.size() + 1));
+    if (!row.empty() && row.back() == '\r') row.remove_suffix(1);
+    if (row.empty()) continue;
+    std::size_t fields = 0;
+    while (true) {
+      const std::string_view field = row.substr(0, row.find(','));
+      float value = 0.0f;
+      const auto [end, bad] = std::from_chars(field.data(), field.data() + field.size(), value);
+      QTK_CHECK(bad == std::errc{} && end == field.data() + field.size(),
+                qtk::cat(path, " line ", line), "'", field.substr(0, 40), "' is not a number");
+      if (fields++ == 0)
+        data.labels.push_back(static_cast<int>(value));
+      else
+        data.values.push_back(value);
+      if (field.size() == row.size()) break;
+      row.remove_prefix(field.size() + 1);
+    }
+    if (data.labels.size() == 1) data.sample = {fields - 1};
+    QTK_CHECK(fields >= 2 && data.sample[0] == fields - 1, qtk::cat(path, " line ", line), fields,
+              " fields, the first line has ", data.sample[0] + 1);
+  }
+  return data;
+}
+
+/// One member of a zip archive (stored or deflated), found through the central directory.
+std::optional<bytes> zip_member(const bytes& zip, std::string_view wanted,
+                                const std::string& path) {
+  const auto u16 = [&](std::size_t at) {
+    return qtk::load_unaligned<std::uint16_t>(zip.data() + at);
+  };
+  const auto u32 = [&](std::size_t at) {
+    return qtk::load_unaligned<std::uint32_t>(zip.data() + at);
+  };
+  std::size_t end = zip.size() < 22 ? 0 : zip.size() - 22;
+  while (end > 0 && u32(end) != 0x06054b50) --end;
+  QTK_CHECK(zip.size() >= 22 && u32(end) == 0x06054b50, path, "is not a zip archive");
+  std::size_t at = u32(end + 16);
+  for (std::size_t i = 0; i < u16(end + 10); ++i) {
+    QTK_CHECK(at + 46 <= zip.size() && u32(at) == 0x02014b50, path, "has a broken directory");
+    const std::size_t packed = u32(at + 20), unpacked = u32(at + 24), name_size = u16(at + 28);
+    QTK_CHECK(at + 46 + name_size <= zip.size(), path, "has a broken directory");
+    const std::string_view name(reinterpret_cast<const char*>(zip.data() + at + 46), name_size);
+    if (name == wanted) {
+      const std::size_t local = u32(at + 42);
+      QTK_CHECK(local + 30 <= zip.size(), path, "has a broken directory");
+      const std::size_t begin = local + 30 + u16(local + 26) + u16(local + 28);
+      QTK_CHECK(begin <= zip.size() && packed <= zip.size() - begin && unpacked <= size_limit &&
+                    unpacked / 1032 <= packed + 1,  // deflate's best ratio
+                path, "has a broken member ", wanted);
+      bytes out(unpacked);
+      if (u16(at + 10) == 0) {
+        QTK_CHECK(packed == unpacked, path, "has a broken member ", wanted);
+        std::copy_n(zip.begin() + static_cast<std::ptrdiff_t>(begin), packed, out.begin());
+        return out;
+      }
+      QTK_CHECK(u16(at + 10) == 8, path, "has a member of an unknown compression");
+      z_stream z{};
+      QTK_CHECK(inflateInit2(&z, -MAX_WBITS) == Z_OK, path, "zlib failed");
+      z.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(zip.data() + begin));
+      z.avail_in = static_cast<uInt>(packed);
+      z.next_out = reinterpret_cast<Bytef*>(out.data());
+      z.avail_out = static_cast<uInt>(unpacked);
+      const int status = inflate(&z, Z_FINISH);
+      inflateEnd(&z);
+      QTK_CHECK(status == Z_STREAM_END && z.total_out == unpacked, path, "has a broken member ",
+                wanted);
+      return out;
+    }
+    at += 46 + name_size + u16(at + 30) + u16(at + 32);
+  }
+  return std::nullopt;
+}
+
+/// A numpy .npy array of a C-ordered little-endian number type, as floats.
+struct npy_array {
+  qtk::shape dims;
+  std::vector<float> values;
+};
+
+npy_array parse_npy(const bytes& b, const std::string& where) {
+  QTK_CHECK(b.size() >= 12 && std::memcmp(b.data(), "\x93NUMPY", 6) == 0, where, "is not .npy");
+  const bool v1 = b[6] == std::byte{1};
+  const std::size_t length = v1 ? qtk::load_unaligned<std::uint16_t>(b.data() + 8)
+                                : qtk::load_unaligned<std::uint32_t>(b.data() + 8);
+  const std::size_t begin = (v1 ? 10 : 12) + length;
+  QTK_CHECK(begin <= b.size(), where, "is truncated");
+  const std::string_view header(reinterpret_cast<const char*>(b.data()) + (v1 ? 10 : 12), length);
+  const auto after = [&](std::string_view key) {
+    const std::size_t at = header.find(key);
+    QTK_CHECK(at != std::string_view::npos, where, "header lacks ", key);
+    return header.substr(at + key.size());
+  };
+  QTK_CHECK(after("'fortran_order':").find("False") < 3, where, "is in Fortran order");
+  npy_array out;
+  std::string_view dims = after("'shape':");
+  dims = dims.substr(std::min(dims.size(), dims.find('(') + 1));
+  dims = dims.substr(0, dims.find(')'));
+  while (!dims.empty()) {
+    const std::size_t digit = dims.find_first_of("0123456789");
+    if (digit == std::string_view::npos) break;
+    std::size_t d = 0;
+    const auto end = std::from_chars(dims.data() + digit, dims.data() + dims.size(), d).ptr;
+    out.dims.push_back(d);
+    dims.remove_prefix(static_cast<std::size_t>(end - dims.data()));
+  }
+  std::string_view type = after("'descr':");
+  type = type.substr(type.find('\'') + 1);
+  type = type.substr(0, type.find('\''));
+  const std::size_t count = out.dims.elements();
+  const auto read = [&]<class T>(T) {
+    QTK_CHECK(qtk::checked_mul(count, sizeof(T), where) == b.size() - begin, where,
+              b.size() - begin, " bytes of data for shape ", out.dims);
+    for (std::size_t i = 0; i < count; ++i)
+      out.values.push_back(
+          static_cast<float>(qtk::load_unaligned<T>(b.data() + begin + i * sizeof(T))));
+  };
+  if (type == "<f4")
+    read(float{});
+  else if (type == "<f8")
+    read(double{});
+  else if (type == "|u1")
+    read(std::uint8_t{});
+  else if (type == "|i1")
+    read(std::int8_t{});
+  else if (type == "<i4")
+    read(std::int32_t{});
+  else if (type == "<i8")
+    read(std::int64_t{});
+  else
+    qtk::fail(qtk::cat("type '", type, "' is not supported"), where);
+  return out;
+}
+
+data_set load_npz(const std::string& path, std::size_t limit) {
+  const bytes zip = qtk::read_file(path, size_limit);
+  const auto member = [&](const char* name) {
+    auto found = zip_member(zip, qtk::cat(name, ".npy"), path);
+    QTK_CHECK(found.has_value(), path, "has no array '", name, "'");
+    return parse_npy(*found, qtk::cat(path, " array '", name, "'"));
+  };
+  npy_array x = member("x");
+  const npy_array y = member("y");
+  QTK_CHECK(x.dims.rank() >= 2 && y.values.size() == x.dims[0], path, "x ", x.dims, " and y ",
+            y.dims, " do not match");
+  data_set data{.source = {}, .sample = {}, .values = std::move(x.values), .labels = {}};
+  for (std::size_t d = 1; d < x.dims.rank(); ++d) data.sample.push_back(x.dims[d]);
+  const std::size_t count = std::min(limit, y.values.size());
+  data.values.resize(count * data.sample.elements());
+  for (std::size_t i = 0; i < count; ++i) data.labels.push_back(static_cast<int>(y.values[i]));
+  return data;
+}
+
+data_set load_digits(std::size_t limit) {
+  // Seed 2026 was never trained on (examples/data/train_digits.py).
+  digit_set digits = make_digits(std::min<std::size_t>(limit, 2000), 2026);
+  return {.source = {},
+          .sample = {1, digit_side, digit_side},
+          .values = std::move(digits.images),
+          .labels = std::move(digits.labels)};
+}
+
+}  // namespace
+
+data_set load_data(const std::string& spec, std::size_t limit) {
+  const std::size_t colon = spec.find(':');
+  const std::string kind = spec.substr(0, colon);
+  const std::string what = colon == std::string::npos ? "" : spec.substr(colon + 1);
+  data_set data;
+  if (kind == "mnist")
+    data = load_mnist(what, limit);
+  else if (kind == "cifar10")
+    data = load_cifar10(what, limit);
+  else if (kind == "csv")
+    data = load_csv(what, limit);
+  else if (kind == "npz")
+    data = load_npz(what, limit);
+  else if (spec == "builtin:digits")
+    data = load_digits(limit);
+  else
+    qtk::fail(qtk::cat("unknown source '", spec,
+                       "' (mnist:DIR, cifar10:FILE, csv:FILE, npz:FILE, builtin:digits)"),
+              "--data");
+  QTK_CHECK(data.count() > 0, spec, "holds no samples");
+  data.source = spec;
+  return data;
+}
+
+void preprocess(data_set& data, const preprocessing& p) {
+  const std::size_t channels = data.sample.rank() > 1 ? data.sample[0] : 1;
+  const std::size_t per_channel = data.sample.elements() / channels;
+  const auto check = [&](const std::vector<float>& v, const char* option) {
+    QTK_CHECK(v.empty() || v.size() == 1 || v.size() == channels, option, v.size(), " values for ",
+              channels, " channels");
+  };
+  check(p.mean, "--mean");
+  check(p.std, "--std");
+  const auto pick = [](const std::vector<float>& v, std::size_t c, float fallback) {
+    return v.empty() ? fallback : v[v.size() == 1 ? 0 : c];
+  };
+  for (std::size_t i = 0; i < data.values.size(); i += per_channel) {
+    const std::size_t c = i / per_channel % channels;
+    const float mean = pick(p.mean, c, 0.0f), std = pick(p.std, c, 1.0f);
+    QTK_CHECK(std != 0.0f, "--std", "is zero");
+    for (std::size_t k = i; k < i + per_channel; ++k)
+      data.values[k] = (data.values[k] * p.scale - mean) / std;
+  }
+}
+
+qtk::tensor<qtk::fp32> batch(const data_set& data, std::size_t first, std::size_t count) {
+  qtk::shape dims{count};
+  for (const std::size_t d : data.sample) dims.push_back(d);
+  qtk::tensor<qtk::fp32> out(dims);
+  const std::size_t n = data.sample.elements(), last = data.count() - 1;
+  for (std::size_t i = 0; i < count; ++i)
+    std::copy_n(data.values.begin() + static_cast<std::ptrdiff_t>(std::min(first + i, last) * n), n,
+                out.data() + i * n);
+  return out;
+}
+
+}  // namespace qtk_cli
