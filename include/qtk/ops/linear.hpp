@@ -6,6 +6,7 @@
 #include "qtk/core/executor.hpp"
 #include "qtk/kernels/elementwise.hpp"
 #include "qtk/ops/packed_weights.hpp"
+#include "qtk/quantize/scheme.hpp"
 
 namespace qtk::inline QTK_ABI {
 
@@ -43,32 +44,21 @@ struct quantized_activations {
         scales(w.take<float>(rows)),
         zero_points(w.take<std::int32_t>(rows)) {}
 
-  /// Quantizes row r of x (cols floats), asymmetric for u8_s8:
-  ///   scale = (max(hi, 0) - min(lo, 0)) / 255, zero_point = round(-min(lo, 0) / scale)
-  /// and symmetric for s8_s4: scale = max|x| / 127. A row of zeros has scale 1.
+  /// Quantizes row r of x (cols floats) by choose_params: asymmetric uint8 for u8_s8 (ONNX
+  /// DynamicQuantizeLinear), symmetric int8 for s8_s4. qtk::error for infinities.
   void quantize_row(const elementwise_kernels& k, gemm_op op, std::size_t r, std::size_t cols,
                     const float* x) const {
-    float lo = 0.0f, hi = 0.0f;
-    k.minmax(cols, x, &lo, &hi);
-    lo = lo < 0.0f ? lo : 0.0f;
-    hi = hi > 0.0f ? hi : 0.0f;
-    if (op == gemm_op::u8_s8) {
-      const float scale = usable_scale((hi - lo) / 255.0f);
-      const std::int32_t zero = quantize_code(-lo, scale, 0, 0, 255);
-      scales[r] = scale;
-      zero_points[r] = zero;
-      k.quantize_u8(cols, x, scale, zero, static_cast<std::uint8_t*>(codes) + r * cols);
-    } else {
-      const float scale = usable_scale((-lo > hi ? -lo : hi) / 127.0f);
-      scales[r] = scale;
-      zero_points[r] = 0;
-      k.quantize_s8(cols, x, scale, 0, static_cast<std::int8_t*>(codes) + r * cols);
-    }
-  }
-
-  /// A scale that divides: rows of zeros, of denormals and of infinities get 1.
-  [[nodiscard]] static float usable_scale(float s) noexcept {
-    return s >= 1e-37f && s <= 3e38f ? s : 1.0f;
+    value_range range;
+    k.minmax(cols, x, &range.lo, &range.hi);
+    const block_scale b = op == gemm_op::u8_s8
+                              ? choose_params(range, codes_of<uint8>, symmetry::asymmetric)
+                              : choose_params(range, codes_of<int8>, symmetry::symmetric);
+    scales[r] = b.scale;
+    zero_points[r] = b.zero_point;
+    if (op == gemm_op::u8_s8)
+      k.quantize_u8(cols, x, b.scale, b.zero_point, static_cast<std::uint8_t*>(codes) + r * cols);
+    else
+      k.quantize_s8(cols, x, b.scale, 0, static_cast<std::int8_t*>(codes) + r * cols);
   }
 };
 

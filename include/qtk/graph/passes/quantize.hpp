@@ -1,0 +1,91 @@
+#pragma once
+
+#include <functional>
+
+#include "qtk/graph/optimize.hpp"
+#include "qtk/quantize/quantize.hpp"
+
+/// Storing the weights of layers in another format: a pass over the graph.
+namespace qtk::inline QTK_ABI {
+
+/// Which layers a pass takes; empty takes all.
+using layer_filter = std::function<bool(const node&)>;
+
+/// The granularity that a format is stored with unless asked otherwise: a scale per output channel
+/// for 8 bits, per 32 weights for 4.
+template <quantized_format F>
+[[nodiscard]] granularity default_granularity() {
+  return F::bits == 8 ? per_channel(0) : per_group(32);
+}
+
+namespace passes {
+
+/// Replaces the fp32 weights of every layer by make(weights, layer).
+template <class Make>
+model rewrite_weights(model m, const layer_filter& take, const Make& make) {
+  m = optimize(std::move(m));
+  for (node& n : m.nodes) {
+    if (!is_layer(n) || (take && !take(n))) continue;
+    const any_tensor* w = m.find_weight(n.inputs[1]);
+    if (w == nullptr || !w->is<fp32>()) continue;
+    std::string name = fresh_name(m, n.inputs[1] + ":stored");
+    m.set_weight(name, make(w->as<fp32>(), n));
+    n.inputs[1] = std::move(name);
+  }
+  return remove_dead(std::move(m));
+}
+
+/// Names the layer in an error about its weights.
+template <class Function>
+auto in_layer(const node& n, Function&& f) {
+#if QTK_HAS_EXCEPTIONS
+  try {
+    return f();
+  } catch (const error& e) {
+    fail(e.what(), n.label());
+  }
+#else
+  return f();
+#endif
+}
+
+}  // namespace passes
+
+/// Weights stored as F, products in fp32: smaller files and less memory traffic. F is fp16, bf16
+/// (no granularity), int8, int4 or uint4. The model is optimized first. qtk::error names the layer
+/// whose weights hold a NaN or an infinity.
+template <weight_format F>
+[[nodiscard]] model quantize_weights(model m, const granularity& g,
+                                     const layer_filter& take = {}) requires quantized_format<F> {
+  return passes::rewrite_weights(std::move(m), take, [&](const tensor<fp32>& w, node& n) {
+    n.attributes.erase("compute");
+    return any_tensor(passes::in_layer(n, [&] { return quantize<F>(w, g); }));
+  });
+}
+template <quantized_format F>
+[[nodiscard]] model quantize_weights(model m) {
+  return quantize_weights<F>(std::move(m), default_granularity<F>());
+}
+template <float_format F>
+[[nodiscard]] model quantize_weights(model m, const layer_filter& take = {}) {
+  return passes::rewrite_weights(std::move(m), take, [](const tensor<fp32>& w, node& n) {
+    return any_tensor(passes::in_layer(n, [&] { return quantize<F>(w); }));
+  });
+}
+
+/// Weights stored as F and activations quantized at run time, products in integers: the one-liner
+///   auto small = qtk::quantize_dynamic<qtk::int8>(model);
+/// int8: a scale per output channel, activations uint8 per row. int4: a scale per 32 weights,
+/// activations int8 per row. The model is optimized first.
+template <quantized_format F>
+[[nodiscard]] model quantize_dynamic(model m, const granularity& g = default_granularity<F>(),
+                                     const layer_filter& take = {}) {
+  m = passes::rewrite_weights(std::move(m), take, [&](const tensor<fp32>& w, node& n) {
+    n.attributes.insert_or_assign("compute", std::string("int8"));
+    return any_tensor(passes::in_layer(n, [&] { return quantize<F>(w, g); }));
+  });
+  m.metadata.insert_or_assign("qtk.activations", "int8");
+  return m;
+}
+
+}  // namespace qtk::inline QTK_ABI
