@@ -1,0 +1,135 @@
+#include <qtk/core/thread_pool.hpp>
+#include <qtk/ops/conv.hpp>
+#include <qtk/quantize.hpp>
+
+#include "naive.hpp"
+#include "support/catch.hpp"
+#include "support/random.hpp"
+
+using namespace qtk;
+using qtk_test::distance;
+using qtk_test::naive_conv;
+using qtk_test::random_tensor;
+
+namespace {
+
+struct geometry {
+  shape x, w;  // (batch, C, H, W), (O, C / groups, kh, kw)
+  window_2d window;
+  std::size_t groups = 1;
+};
+
+window_2d window(std::size_t k, std::size_t stride, std::size_t pad, std::size_t dilation = 1) {
+  return {k, k, stride, stride, dilation, dilation, pad, pad, pad, pad};
+}
+
+const geometry cases[] = {
+    {{1, 1, 5, 5}, {1, 1, 1, 1}, window(1, 1, 0)},
+    {{2, 3, 8, 8}, {16, 3, 3, 3}, window(3, 1, 1)},
+    {{1, 16, 9, 7}, {33, 16, 3, 3}, window(3, 2, 1)},
+    {{3, 8, 6, 6}, {5, 8, 1, 1}, window(1, 1, 0)},
+    {{1, 4, 11, 11}, {6, 4, 5, 5}, window(5, 1, 2)},
+    {{1, 2, 9, 9}, {3, 2, 3, 3}, window(3, 1, 2, 2)},
+    {{2, 6, 7, 7}, {6, 1, 3, 3}, window(3, 1, 1), 6},
+    {{1, 8, 5, 5}, {12, 4, 3, 3}, window(3, 2, 1), 2},
+    {{1, 3, 4, 6}, {7, 3, 4, 6}, {4, 6}},
+    {{1, 2, 3, 3}, {4, 2, 3, 3}, {3, 3, 1, 1, 1, 1, 2, 0, 0, 1}},
+};
+
+/// Weights as the matrix (O, C / groups * kh * kw).
+tensor<fp32> matrix(const tensor<fp32>& w) {
+  tensor<fp32> m = w;
+  m.reshape({w.shape()[0], w.shape().product(1, 4)});
+  return m;
+}
+
+template <class F>
+conv2d make(const tensor<F>& w, const geometry& g, compute how) {
+  std::vector<packed_weights> groups;
+  const std::size_t rows = w.rows() / g.groups;
+  for (std::size_t i = 0; i < g.groups; ++i) {
+    quantization q = w.quantization();
+    if (F::quantized) {
+      const std::size_t runs = q.scales.size() / w.rows();
+      const auto first = q.scales.begin() + static_cast<std::ptrdiff_t>(i * rows * runs);
+      q.scales.assign(first, first + static_cast<std::ptrdiff_t>(rows * runs));
+    }
+    groups.emplace_back(
+        tensor_view<const F>(w.view().row(i * rows), {rows, w.cols()}, F::quantized ? &q : nullptr),
+        how);
+  }
+  return conv2d(std::make_shared<const std::vector<packed_weights>>(std::move(groups)), g.window);
+}
+
+tensor<fp32> run(const conv2d& conv, const tensor<fp32>& x, const epilogue& e,
+                 executor_ref executor = {}) {
+  tensor<fp32> y(conv.output_shape(x.shape()));
+  buffer workspace(conv.workspace_bytes(x.shape(), executor.concurrency()));
+  conv.run(x.shape(), x.data(), y.data(), e, workspace.data(), executor);
+  return y;
+}
+
+/// Images as an integer convolution sees them: one scale each.
+template <class F>
+tensor<fp32> as_quantized(const tensor<fp32>& x) {
+  tensor<fp32> flat = x;
+  flat.reshape({x.shape()[0], x.shape().product(1, 4)});
+  flat = dequantize(quantize<F>(flat, per_token()));
+  flat.reshape(x.shape());
+  return flat;
+}
+
+}  // namespace
+
+TEST_CASE("conv2d equals the formula, for every format of weights", "[ops]") {
+  for (const geometry& g : cases) {
+    CAPTURE(g.x, g.w, g.groups);
+    const auto x = random_tensor(g.x, 1), w = random_tensor(g.w, 2);
+    const auto bias = random_tensor({g.w[0]}, 3);
+    const shape y{g.x[0], g.w[0], g.window.out_height(g.x[2]), g.window.out_width(g.x[3])};
+    const auto residual = random_tensor(y, 4);
+    const epilogue e{.bias = bias.data(),
+                     .residual = residual.data(),
+                     .act = activation::clip,
+                     .lo = -0.5f,
+                     .hi = 1.5f};
+    const auto again = [&](const auto& stored) {  // the matrix back in the shape of a convolution
+      tensor<fp32> t = dequantize(stored);
+      t.reshape(g.w);
+      return t;
+    };
+    CHECK(distance(run(make(matrix(w), g, compute::real), x, e),
+                   naive_conv(x, w, g.window, g.groups, e)) < 1e-5);
+    const auto w8 = quantize<int8>(matrix(w), per_channel(0));
+    CHECK(distance(run(make(w8, g, compute::real), x, e),
+                   naive_conv(x, again(w8), g.window, g.groups, e)) < 1e-5);
+    CHECK(distance(run(make(w8, g, compute::integer), x, e),
+                   naive_conv(as_quantized<uint8>(x), again(w8), g.window, g.groups, e)) < 1e-5);
+    const auto w4 = quantize<int4>(matrix(w), per_group(32));
+    CHECK(distance(run(make(w4, g, compute::real), x, e),
+                   naive_conv(x, again(w4), g.window, g.groups, e)) < 1e-5);
+    CHECK(distance(run(make(w4, g, compute::integer), x, e),
+                   naive_conv(as_quantized<int8>(x), again(w4), g.window, g.groups, e)) < 1e-5);
+  }
+}
+
+TEST_CASE("conv2d does not depend on the number of threads", "[ops]") {
+  for (const std::size_t batch : {1u, 2u, 5u}) {
+    const geometry g{{batch, 8, 12, 12}, {20, 8, 3, 3}, window(3, 1, 1)};
+    const auto x = random_tensor(g.x, 1), w = matrix(random_tensor(g.w, 2));
+    const auto w8 = quantize<int8>(w, per_channel(0));
+    for (const conv2d& conv : {make(w, g, compute::real), make(w8, g, compute::integer)}) {
+      const auto once = run(conv, x, {});
+      for (const std::size_t threads : {2u, 3u, 7u}) {
+        thread_pool pool(threads);
+        CHECK(distance(run(conv, x, {}, pool), once) == 0.0);
+      }
+    }
+  }
+}
+
+TEST_CASE("a window larger than its input is an error", "[ops]") {
+  CHECK_THROWS_WITH(window(5, 1, 0).out_height(4), "window: spans 5 of an input of 4");
+  CHECK(window(5, 1, 2).out_height(4) == 4);
+  CHECK_THROWS_AS(window(0, 1, 0).out_height(4), error);
+}
