@@ -1,0 +1,67 @@
+#include <cstdio>
+#include <map>
+#include <qtk/onnx.hpp>
+
+#include "formats.hpp"
+#include "options.hpp"
+
+namespace qtk_cli {
+namespace {
+
+void print_values(const char* title, const std::vector<qtk::value_info>& values) {
+  for (const qtk::value_info& v : values)
+    std::printf("%-12s %s  %s\n", title, v.name.c_str(), qtk::to_string(v).c_str());
+}
+
+void print_operators(const qtk::model& m) {
+  std::map<std::string, std::size_t> count;
+  for (const qtk::node& n : m.nodes) ++count[n.domain.empty() ? n.op : n.domain + "." + n.op];
+  std::printf("operators   ");
+  for (const auto& [op, n] : count) {
+    const std::size_t dot = op.rfind('.');
+    const bool known = qtk::find_op(op.substr(dot + 1),
+                                    dot == std::string::npos ? "" : op.substr(0, dot)) != nullptr ||
+                       op == "Conv" || op == "Gemm" || op == "MatMul";
+    std::printf(" %s%s x%zu", op.c_str(), known ? "" : " (not supported)", n);
+  }
+  std::printf("\n");
+}
+
+}  // namespace
+
+void add_info(CLI::App& app) {
+  struct arguments {
+    std::string model;
+    bool passes = false;
+  };
+  auto* command = app.add_subcommand("info", "what is in a model, and its size in each format");
+  const auto a = std::make_shared<arguments>();
+  command->add_option("model", a->model, "ONNX file");
+  command->add_flag("--passes", a->passes, "list the optimization passes");
+  command->callback([a] {
+    if (a->passes) {
+      for (const qtk::pass& p : qtk::default_passes())
+        std::printf("%-20s %s\n", std::string(p.name).c_str(), std::string(p.what).c_str());
+      return;
+    }
+    QTK_CHECK(!a->model.empty(), "qtk info", "which model?");
+    const qtk::model m = qtk::onnx::load(a->model);
+    std::printf("%-12s %s, opset %lld%s%s\n", "model",
+                m.name.empty() ? "(no name)" : m.name.c_str(), static_cast<long long>(m.opset()),
+                m.producer.empty() ? "" : ", made by ", m.producer.c_str());
+    print_values("input", m.inputs);
+    print_values("output", m.outputs);
+    print_operators(m);
+    std::printf("%-12s %zu\n\n", "parameters", qtk::parameters(m));
+    const std::size_t reference = qtk::weight_bytes(all_formats()[0].make(m));
+    for (const format_choice& f : all_formats()) {
+      const std::size_t bytes = qtk::weight_bytes(f.make(m));
+      std::printf(
+          "%-18s %10s  %.2fx  %s\n", std::string(f.name).c_str(), human_bytes(bytes).c_str(),
+          static_cast<double>(bytes) / static_cast<double>(std::max<std::size_t>(1, reference)),
+          std::string(f.what).c_str());
+    }
+  });
+}
+
+}  // namespace qtk_cli

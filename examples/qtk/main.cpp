@@ -1,0 +1,27 @@
+/// qtk: makes a trained network small and fast on this CPU, and says why.
+#include <cstdio>
+#include <qtk/core/error.hpp>
+
+#include "options.hpp"
+
+int main(int argc, char** argv) {
+  CLI::App app("qtk: profile, quantize, prune and compare ONNX models on this CPU");
+  app.set_version_flag("--version", qtk::cat("qtk ", qtk::version_major, ".", qtk::version_minor,
+                                             ".", qtk::version_patch));
+  app.require_subcommand(1);
+  qtk_cli::add_compare(app);
+  qtk_cli::add_info(app);
+  qtk_cli::add_profile(app);
+  qtk_cli::add_quantize(app);
+  qtk_cli::add_selftest(app);
+  qtk_cli::add_cpu(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 1;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "qtk: %s\n", e.what());
+    return 1;
+  }
+  return 0;
+}
