@@ -1,0 +1,49 @@
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <span>
+
+#include "qtk/quantize/scheme.hpp"
+
+namespace qtk::inline QTK_ABI {
+
+/// Sees the values of one block, piece by piece, and says which range the codes should span. Values
+/// outside of it will saturate. Copied from a prototype for each block, so options are members:
+/// `choose_quantization<int8>(w, per_channel(0), symmetry::symmetric, {}, my_observer{0.999})`.
+/// `range()` is only asked after the last `observe`; a block without values has the range [0, 0].
+template <class O>
+concept observer = std::copy_constructible<O> &&
+    requires(O o, const O& done, std::span<const float> values) {
+  o.observe(values);
+  { done.range() } -> std::same_as<value_range>;
+};
+
+/// The smallest and the largest value, 0 included: nothing saturates. NaN is ignored.
+class min_max {
+ public:
+  void observe(std::span<const float> values) noexcept {
+    // Independent lanes hide the latency of min and max and fill a SIMD register.
+    constexpr std::size_t lanes = 8;
+    float lo[lanes] = {}, hi[lanes] = {};
+    const std::size_t body = values.size() - values.size() % lanes;
+    for (std::size_t i = 0; i < body; i += lanes)
+      for (std::size_t j = 0; j < lanes; ++j) widen(values[i + j], lo[j], hi[j]);
+    for (std::size_t i = body; i < values.size(); ++i) widen(values[i], lo[0], hi[0]);
+    for (std::size_t j = 0; j < lanes; ++j) {
+      widen(lo[j], range_.lo, range_.hi);
+      widen(hi[j], range_.lo, range_.hi);
+    }
+  }
+  [[nodiscard]] value_range range() const noexcept { return range_; }
+
+ private:
+  static void widen(float x, float& lo, float& hi) noexcept {
+    lo = x < lo ? x : lo;
+    hi = x > hi ? x : hi;
+  }
+  value_range range_;
+};
+static_assert(observer<min_max>);
+
+}  // namespace qtk::inline QTK_ABI
