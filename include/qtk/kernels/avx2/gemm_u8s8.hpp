@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstring>
+
+#include "qtk/kernels/avx2/gemm_simd.hpp"
+
+QTK_TARGET_BEGIN(QTK_FEATURES_AVX2)
+namespace qtk::inline QTK_ABI::avx2 {
+
+/// int32 sums of (u8 - zero point) * s8, exact at full range: both sides are int16 when they meet
+/// (vpmaddwd), because vpmaddubsw saturates (255 * 128 * 2 > 32767). A is widened and freed of its
+/// zero point by the packer, W in registers.
+/// 6 x 16: 12 accumulators, 2 vectors of weights, a broadcast and a product fill the registers.
+struct gemm_u8s8s32_6x16c2 {
+  static constexpr gemm_op op = gemm_op::u8_s8;
+  static constexpr isa target = isa::avx2;
+  static constexpr const char* name = "gemm_u8s8s32_6x16c2";
+  static constexpr std::size_t mr = 6, nr = 16, kr = 2, mc = 144, kc = 512;
+  using a_packed = std::int16_t;
+  static constexpr std::size_t panels(std::size_t rows) {
+    return rows == 1 ? 4 : rows == 2 ? 3 : rows == 3 ? 2 : 1;
+  }
+  static constexpr std::size_t order(std::size_t j, std::size_t k) { return j * kr + k; }
+
+  template <std::size_t Rows, std::size_t Panels>
+  static void run(const gemm_tile<std::int16_t, std::int32_t>& t) {
+    constexpr std::size_t columns = 2 * Panels;
+    __m256i acc[Rows][columns];
+    QTK_UNROLL
+    for (std::size_t i = 0; i < Rows; ++i) {
+      QTK_UNROLL
+      for (std::size_t j = 0; j < columns; ++j)
+        acc[i][j] = t.accumulate ? gemm_simd::load_integers(t.c + (i * columns + j) * 8)
+                                 : _mm256_setzero_si256();
+    }
+    const std::int16_t* a = t.a;
+    const std::byte* b = t.b;
+    for (std::size_t k = 0; k < t.k; k += kr, a += kr * Rows, b += kr * nr) {
+      __m256i w[columns];
+      QTK_UNROLL
+      for (std::size_t j = 0; j < columns; ++j)
+        w[j] = _mm256_cvtepi8_epi16(_mm_loadu_si128(
+            reinterpret_cast<const __m128i*>(b + j / 2 * t.panel_bytes + j % 2 * 16)));
+      QTK_UNROLL
+      for (std::size_t i = 0; i < Rows; ++i) {
+        std::int32_t pair;
+        std::memcpy(&pair, a + i * kr, sizeof pair);
+        const __m256i x = _mm256_set1_epi32(pair);
+        QTK_UNROLL
+        for (std::size_t j = 0; j < columns; ++j)
+          acc[i][j] = _mm256_add_epi32(acc[i][j], _mm256_madd_epi16(x, w[j]));
+      }
+    }
+    QTK_UNROLL
+    for (std::size_t i = 0; i < Rows; ++i) {
+      QTK_UNROLL
+      for (std::size_t j = 0; j < columns; ++j)
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(t.c + (i * columns + j) * 8), acc[i][j]);
+    }
+  }
+
+  static void finish(const gemm_finish<std::int32_t>& f) { gemm_finish_run<nr>(f); }
+};
+
+}  // namespace qtk::inline QTK_ABI::avx2
+QTK_TARGET_END

@@ -1,0 +1,289 @@
+#pragma once
+
+#include <array>
+#include <utility>
+
+#include "qtk/kernels/rows.hpp"
+
+namespace qtk::inline QTK_ABI {
+
+/// The loops around a microkernel, the same for all ISAs and operations:
+///
+///   for each block of mc rows of A:            packed once, all of K
+///     for each nc columns of C:                their sums wait in the workspace between blocks of
+///     K
+///       for each kc of K:                      a panel of W (nr x kc) stays in the L1 cache,
+///         for each panel of W:                 the block of A (mc x kc) in the L2 cache
+///           for each tile of rows of A:        the microkernel
+///
+/// A kernel brings
+///   op, target, name, mr, nr, kr, mc, kc
+///   a_packed                        element of packed A
+///   panels(rows)                    panels that a tile of so many rows takes at once
+///   order(j, k)                     where column j of a panel, k < kr, lies in a step of codes
+///   run<Rows, Panels>(gemm_tile)    the microkernel
+///   finish(gemm_finish)             the epilogue
+template <class Kernel>
+class gemm_driver {
+ public:
+  using traits = gemm_op_traits<Kernel::op>;
+  using packed_type = typename Kernel::a_packed;
+  using sum_type = typename traits::sum_type;
+  using layout_type = panel_layout<Kernel>;
+  static constexpr std::size_t mr = Kernel::mr, nr = Kernel::nr, kr = Kernel::kr;
+  /// Columns whose sums wait in the workspace: 256 x mc x 4 bytes are small beside the L2 cache.
+  static constexpr std::size_t nc = 256;
+  static_assert(nc % nr == 0);
+
+  static std::size_t packed_bytes(std::size_t N, std::size_t K, std::size_t group_size) noexcept {
+    return layout_type(N, K, group_size).total_bytes();
+  }
+
+  static std::size_t workspace_bytes(std::size_t rows, std::size_t, std::size_t K,
+                                     std::size_t group_size) noexcept {
+    const scratch s(nullptr, std::min(rows, Kernel::mc), layout_type(0, K, group_size));
+    return s.bytes;
+  }
+
+  static void run(const gemm_args& args) noexcept {
+    packed_prefix prefix;
+    std::memcpy(&prefix, args.b, sizeof prefix);
+    QTK_ASSERT(prefix.N == args.N && prefix.K == args.K && args.n_begin % nr == 0);
+    const layout_type layout(prefix);
+    const std::size_t rows = args.m_end - args.m_begin;
+    if (rows == 0 || args.n_begin >= args.n_end) return;
+    const std::size_t blocks = ceil_div(rows, Kernel::mc);  // of nearly equal height
+    for (std::size_t i = 0; i < blocks; ++i) {
+      const std::size_t begin = args.m_begin + rows * i / blocks;
+      const std::size_t end = args.m_begin + rows * (i + 1) / blocks;
+      gemm_driver(args, layout, begin, end - begin).run_block();
+    }
+  }
+
+ private:
+  /// The workspace of a block of rows, carved.
+  struct scratch {
+    packed_type* a = nullptr;        // packed rows
+    std::int32_t* a_sums = nullptr;  // s8_s4
+    sum_type* sums = nullptr;        // (rows, nc) by tiles, where K is cut
+    std::size_t bytes = 0;
+
+    scratch(void* base, std::size_t rows, const layout_type& layout) noexcept {
+      a = take<packed_type>(base, rows * layout.packed_k);
+      if constexpr (Kernel::op == gemm_op::s8_s4)
+        a_sums = take<std::int32_t>(base, rows * layout.groups);
+      if (layout.packed_k > k_block(layout, rows)) sums = take<sum_type>(base, rows * nc);
+    }
+    template <class T>
+    T* take(void* base, std::size_t count) noexcept {
+      auto* piece = reinterpret_cast<T*>(static_cast<std::byte*>(base) + bytes);
+      bytes += round_up(count * sizeof(T), 64);
+      return piece;
+    }
+  };
+
+  gemm_driver(const gemm_args& args, const layout_type& layout, std::size_t m,
+              std::size_t rows) noexcept
+      : args_(args),
+        layout_(layout),
+        m_(m),
+        rows_(rows),
+        tiles_(ceil_div(rows, mr)),
+        scratch_(args.workspace, rows, layout) {}
+
+  /// Packed k between two visits to a tile. One tile of rows has nothing to keep in a cache.
+  [[nodiscard]] static std::size_t k_block(const layout_type& layout, std::size_t rows) noexcept {
+    if (rows <= mr) return std::max(layout.packed_k, kr);
+    // The integers of a group are added up before they are scaled: groups stay whole.
+    if (Kernel::op == gemm_op::s8_s4)
+      return layout.group_k * std::max<std::size_t>(Kernel::kc / layout.group_k, 1);
+    return Kernel::kc;
+  }
+
+  // Tiles of nearly equal height: 7 rows are 4 + 3, where 6 + 1 would waste the second tile.
+  [[nodiscard]] std::size_t tile_begin(std::size_t tile) const noexcept {
+    return rows_ * tile / tiles_;
+  }
+  [[nodiscard]] std::size_t tile_rows(std::size_t tile) const noexcept {
+    return tile_begin(tile + 1) - tile_begin(tile);
+  }
+
+  void run_block() noexcept {
+    pack();
+    const std::size_t block = k_block(layout_, rows_);
+    const std::size_t width = layout_.packed_k > block ? nc : round_up(args_.n_end, nr);
+    for (std::size_t n = args_.n_begin; n < args_.n_end; n += width) {
+      const std::size_t n_end = std::min(n + width, args_.n_end);
+      std::size_t k = 0;
+      do {  // once where K = 0: the epilogue alone
+        run_panels(n, n_end, k, std::min(block, layout_.packed_k - k));
+        k += block;
+      } while (k < layout_.packed_k);
+    }
+  }
+
+  void pack() noexcept {
+    if (rows_ == 1 && args_.window == nullptr && std::is_same_v<packed_type, float>) {
+      packed_a_ = reinterpret_cast<const packed_type*>(  // one row is its own packed form
+          static_cast<const typename traits::a_type*>(args_.a) + m_ * args_.lda);
+      return;
+    }
+    const row_packer<Kernel> packer(args_, layout_);
+    for (std::size_t t = 0; t < tiles_; ++t) {
+      const std::size_t begin = tile_begin(t);
+      packed_type* const to = scratch_.a + begin * layout_.packed_k;
+      packer.pack(m_ + begin, tile_rows(t), to);
+      if constexpr (Kernel::op == gemm_op::s8_s4)
+        packer.sum_groups(to, tile_rows(t), scratch_.a_sums + begin * layout_.groups);
+    }
+    packed_a_ = scratch_.a;
+  }
+
+  /// Columns [n, n_end), packed k [k, k + length).
+  void run_panels(std::size_t n, std::size_t n_end, std::size_t k, std::size_t length) noexcept {
+    const std::size_t group = traits::grouped ? k / layout_.group_k : 0;
+    gemm_tile<packed_type, sum_type> tile{.panel_bytes = layout_.panel_bytes,
+                                          .k = length,
+                                          .group_k = layout_.group_k,
+                                          .group_bytes = layout_.group_bytes,
+                                          .skip = traits::grouped ? k % layout_.group_k : 0,
+                                          .accumulate = k > 0};
+    const std::size_t offset = traits::grouped ? group * layout_.group_bytes
+                                               : layout_.header_bytes + layout_.code_bytes(k);
+    const bool last = k + length >= layout_.packed_k;
+    const std::size_t first_panel = n / nr, panels = ceil_div(n_end, nr) - first_panel;
+    const std::size_t wide = Kernel::panels(tiles_ == 1 ? rows_ : mr);
+    alignas(64) sum_type local[max_sums];
+    for (std::size_t p = 0; p < panels;) {
+      const std::size_t count = p + wide <= panels ? wide : 1;
+      tile.b = layout_.panel(args_.b, first_panel + p) + offset;
+      for (std::size_t t = 0; t < tiles_; ++t) {
+        const std::size_t begin = tile_begin(t), rows = tile_begin(t + 1) - begin;
+        tile.a = packed_a_ + begin * layout_.packed_k + k * rows;
+        if constexpr (Kernel::op == gemm_op::s8_s4)
+          tile.a_sums = scratch_.a_sums + begin * layout_.groups + group * rows;
+        tile.c = k == 0 && last ? local : scratch_.sums + begin * nc + p * nr * rows;
+        microkernel(rows, count)(tile);
+        if (last) store(tile.c, count, first_panel + p, begin, rows);
+      }
+      p += count;
+    }
+  }
+
+  // ---- choice of the microkernel
+
+  using run_function = void (*)(const gemm_tile<packed_type, sum_type>&);
+  static constexpr std::size_t main_panels = Kernel::panels(mr);
+  static constexpr std::size_t max_sums = [] {
+    std::size_t most = 0;
+    for (std::size_t r = 1; r <= mr; ++r)
+      most = std::max(most, r * std::max(main_panels, Kernel::panels(r)) * nr);
+    return most;
+  }();
+
+  [[nodiscard]] static run_function microkernel(std::size_t rows, std::size_t panels) noexcept {
+    static constexpr auto tables = []<std::size_t... R>(std::index_sequence<R...>) {
+      return std::array<std::array<run_function, mr>, 3>{{
+          {{&Kernel::template run<R + 1, 1>...}},
+          {{&Kernel::template run<R + 1, main_panels>...}},
+          {{&Kernel::template run<R + 1, Kernel::panels(R + 1)>...}},
+      }};
+    }
+    (std::make_index_sequence<mr>{});
+    return tables[panels == 1 ? 0 : panels == main_panels ? 1 : 2][rows - 1];
+  }
+
+  // ---- from sums to C
+
+  void store(const sum_type* sums, std::size_t panels, std::size_t first_panel, std::size_t begin,
+             std::size_t rows) const noexcept {
+    for (std::size_t p = 0; p < panels; ++p)
+      store_panel(sums + p * nr, panels * nr, first_panel + p, m_ + begin, rows);
+  }
+
+  void store_panel(const sum_type* sums, std::size_t stride, std::size_t panel, std::size_t m,
+                   std::size_t rows) const noexcept {
+    const std::size_t n = panel * nr, columns = std::min(nr, args_.n_end - n);
+    gemm_finish<sum_type> f{.rows = rows,
+                            .sums = sums,
+                            .sums_stride = stride,
+                            .a_scale_stride = args_.a_scale_stride,
+                            .out = &args_.out};
+    if constexpr (traits::integer)
+      if (args_.a_scales != nullptr) f.a_scales = args_.a_scales + m * args_.a_scale_stride;
+    if constexpr (Kernel::op == gemm_op::u8_s8) {
+      const std::byte* const header = layout_.panel(args_.b, panel);  // 64-byte aligned
+      f.scales = reinterpret_cast<const float*>(header);
+      if (sizeof(packed_type) == 1 && args_.a_zero_points != nullptr) {
+        f.column_sums = reinterpret_cast<const std::int32_t*>(header + nr * sizeof(float));
+        f.a_zero_points = args_.a_zero_points + m * args_.a_scale_stride;
+      }
+      if (args_.c_int != nullptr) return store_integers(f, m, n, columns);
+    }
+
+    // Whole rows of a row-major C are written where they are; all else goes by way of `block`.
+    float bias[nr], residual[mr * nr], block[mr * nr];
+    const bool in_place = columns == nr && args_.c_col_stride == 1;
+    const std::size_t at = m * args_.c_row_stride + n * args_.c_col_stride;
+    if (args_.out.bias != nullptr) {
+      f.bias = args_.out.bias + n;
+      if (columns < nr) {
+        std::fill_n(std::copy_n(f.bias, columns, bias), nr - columns, 0.0f);
+        f.bias = bias;
+      }
+    }
+    if (args_.out.residual != nullptr) {
+      f.residual = args_.out.residual + at;
+      f.residual_stride = args_.c_row_stride;
+      if (!in_place) {
+        std::fill_n(residual, rows * nr, 0.0f);
+        for (std::size_t j = 0; j < columns; ++j)
+          for (std::size_t i = 0; i < rows; ++i)
+            residual[i * nr + j] = f.residual[i * args_.c_row_stride + j * args_.c_col_stride];
+        f.residual = residual;
+        f.residual_stride = nr;
+      }
+    }
+    f.y = in_place ? args_.c + at : block;
+    f.y_stride = in_place ? args_.c_row_stride : nr;
+    Kernel::finish(f);
+    if (in_place) return;
+    for (std::size_t j = 0; j < columns; ++j)
+      for (std::size_t i = 0; i < rows; ++i)
+        args_.c[at + i * args_.c_row_stride + j * args_.c_col_stride] = block[i * nr + j];
+  }
+
+  void store_integers(const gemm_finish<sum_type>& f, std::size_t m, std::size_t n,
+                      std::size_t columns) const noexcept {
+    for (std::size_t i = 0; i < f.rows; ++i)
+      for (std::size_t j = 0; j < columns; ++j) {
+        std::int32_t sum = static_cast<std::int32_t>(f.sums[i * f.sums_stride + j]);
+        if (f.column_sums != nullptr)
+          sum -= f.a_zero_points[i * f.a_scale_stride] * f.column_sums[j];
+        args_.c_int[(m + i) * args_.c_row_stride + (n + j) * args_.c_col_stride] = sum;
+      }
+  }
+
+  const gemm_args& args_;
+  const layout_type& layout_;
+  std::size_t m_, rows_, tiles_;
+  scratch scratch_;
+  const packed_type* packed_a_ = nullptr;
+};
+
+/// The entry of `Kernel` in the table.
+template <class Kernel>
+inline constexpr gemm_kernel gemm_entry{
+    Kernel::op,
+    Kernel::target,
+    Kernel::name,
+    Kernel::mr,
+    Kernel::nr,
+    Kernel::kr,
+    &gemm_driver<Kernel>::packed_bytes,
+    &pack_weights<Kernel>,
+    &gemm_driver<Kernel>::workspace_bytes,
+    &gemm_driver<Kernel>::run,
+};
+
+}  // namespace qtk::inline QTK_ABI

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "qtk/core/half.hpp"
+#include "qtk/kernels/gemm_types.hpp"
+
+namespace qtk::inline QTK_ABI {
+
+/// y[i] = f(x[i]).
+enum class unary_op : std::uint8_t { exp, tanh, sigmoid, erf, gelu, silu, relu, abs, negate, sqrt };
+inline constexpr std::size_t unary_op_count = 10;
+
+/// y[i] = a[i] op b[i].
+enum class binary_op : std::uint8_t { add, subtract, multiply, divide, minimum, maximum };
+inline constexpr std::size_t binary_op_count = 6;
+
+/// Elementwise kernels of one ISA, all over contiguous memory of n elements. In-place is fine. None
+/// allocates. Codes are exact: quantize_code() on every ISA; conversions are exact or round to
+/// nearest even; transcendental functions state their bound in kernels/elementwise_body.inl.
+struct elementwise_kernels {
+  isa target;
+  void (*minmax)(std::size_t n, const float* x, float* lo,
+                 float* hi);  // NaN is ignored; n = 0: 0, 0
+  void (*quantize_u8)(std::size_t n, const float* x, float scale, std::int32_t zero_point,
+                      std::uint8_t* y);
+  void (*quantize_s8)(std::size_t n, const float* x, float scale, std::int32_t zero_point,
+                      std::int8_t* y);
+  void (*dequantize_u8)(std::size_t n, const std::uint8_t* x, float scale, std::int32_t zero_point,
+                        float* y);
+  void (*dequantize_s8)(std::size_t n, const std::int8_t* x, float scale, std::int32_t zero_point,
+                        float* y);
+  void (*f16_to_f32)(std::size_t n, const half* x, float* y);
+  void (*f32_to_f16)(std::size_t n, const float* x, half* y);
+  void (*bf16_to_f32)(std::size_t n, const bfloat16* x, float* y);
+  void (*f32_to_bf16)(std::size_t n, const float* x, bfloat16* y);
+  void (*unary[unary_op_count])(std::size_t n, const float* x, float* y);
+  void (*binary[binary_op_count])(std::size_t n, const float* a, const float* b, float* y);
+  /// The same with one scalar on the right: y[i] = a[i] op b.
+  void (*binary_scalar[binary_op_count])(std::size_t n, const float* a, float b, float* y);
+  /// y = f(x + residual) with `epilogue::bias` unused; residual may be null.
+  void (*activate)(std::size_t n, const float* x, const epilogue& e, float* y);
+  /// y[i] = exp(x[i] - max x) / sum: one row.
+  void (*softmax)(std::size_t n, const float* x, float* y);
+  /// Sum in double of x, and of x * x where `squares` isn't null.
+  double (*sum)(std::size_t n, const float* x, double* squares);
+};
+
+/// The elementwise kernels of `i`, or of the best ISA below that has them.
+[[nodiscard]] QTK_KERNEL_FUNCTION const elementwise_kernels& find_elementwise(isa i);
+
+/// Register-only loops and a read of memory, run to know the machine's roof.
+struct machine_probe {
+  isa target;
+  double (*fp32_gflops)();  // multiply and add count two
+  double (*int8_gops)();    // the instruction sequence this ISA's u8_s8 kernel uses
+};
+[[nodiscard]] QTK_KERNEL_FUNCTION const machine_probe& find_probe(isa i);
+
+}  // namespace qtk::inline QTK_ABI

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "qtk/kernels/driver.hpp"
+#include "qtk/kernels/scalar/gemm_f32.hpp"
+#include "qtk/kernels/scalar/gemm_s8s4.hpp"
+#include "qtk/kernels/scalar/gemm_u8s8.hpp"
+#if QTK_X86_64
+#  include "qtk/kernels/avx2/gemm_f32.hpp"
+#  include "qtk/kernels/avx2/gemm_u8s8.hpp"
+#endif
+
+namespace qtk::inline QTK_ABI {
+
+namespace detail {
+
+/// The kernels of one ISA, by gemm_op; null: the ISA below serves.
+using gemm_row = std::array<const gemm_kernel*, gemm_op_count>;
+
+inline constexpr gemm_row scalar_gemm{
+    &gemm_entry<scalar::gemm_f32_4x8<gemm_op::f32_f32>>,
+    &gemm_entry<scalar::gemm_f32_4x8<gemm_op::f32_f16>>,
+    &gemm_entry<scalar::gemm_f32_4x8<gemm_op::f32_bf16>>,
+    &gemm_entry<scalar::gemm_f32_4x8<gemm_op::f32_s8>>,
+    &gemm_entry<scalar::gemm_f32_4x8<gemm_op::f32_s4>>,
+    &gemm_entry<scalar::gemm_u8s8s32_4x8>,
+    &gemm_entry<scalar::gemm_s8s4f32_4x8>,
+};
+inline constexpr gemm_row generic_gemm{};
+inline constexpr gemm_row neon_gemm{};
+#if QTK_X86_64
+inline constexpr gemm_row avx2_gemm{
+    &gemm_entry<avx2::gemm_f32_6x16<gemm_op::f32_f32>>,
+    &gemm_entry<avx2::gemm_f32_6x16<gemm_op::f32_f16>>,
+    &gemm_entry<avx2::gemm_f32_6x16<gemm_op::f32_bf16>>,
+    &gemm_entry<avx2::gemm_f32_6x16<gemm_op::f32_s8>>,
+    &gemm_entry<avx2::gemm_f32_6x16<gemm_op::f32_s4>>,
+    &gemm_entry<avx2::gemm_u8s8s32_6x16c2>,
+    nullptr,
+};
+#else
+inline constexpr gemm_row avx2_gemm{};
+#endif
+inline constexpr gemm_row avx512_vnni_gemm{};
+
+/// In the order of qtk::isa.
+inline constexpr std::array<const gemm_row*, all_isas.size()> gemm_table{
+    &scalar_gemm, &generic_gemm, &neon_gemm, &avx2_gemm, &avx512_vnni_gemm};
+
+}  // namespace detail
+
+QTK_KERNEL_FUNCTION const gemm_kernel& find_gemm(gemm_op op, isa i) {
+  const auto index = static_cast<std::size_t>(op);
+  for (auto at = static_cast<std::size_t>(i); at != 0; --at)
+    if (const gemm_kernel* kernel = (*detail::gemm_table[at])[index]) return *kernel;
+  return *detail::scalar_gemm[index];
+}
+
+}  // namespace qtk::inline QTK_ABI

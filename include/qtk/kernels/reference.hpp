@@ -1,0 +1,129 @@
+#pragma once
+
+#include <cmath>
+#include <cstring>
+
+#include "qtk/core/half.hpp"
+#include "qtk/core/int4.hpp"
+#include "qtk/kernels/tile.hpp"
+
+/// The specification of every GEMM operation: one element at a time, in double and int64. Slow on
+/// purpose; tests and `qtk selftest` compare the kernels with it.
+namespace qtk::inline QTK_ABI::reference {
+
+/// Code or value of W at (n, k), widened exactly; scales and zero points not applied.
+[[nodiscard]] inline double weight_code(gemm_op op, const gemm_weights& w, std::size_t n,
+                                        std::size_t k) noexcept {
+  const std::size_t at = n * w.row_stride + k;
+  switch (op) {
+    case gemm_op::f32_f32:
+      return double{static_cast<const float*>(w.data)[at]};
+    case gemm_op::f32_f16:
+      return double{to_float(static_cast<const half*>(w.data)[at])};
+    case gemm_op::f32_bf16:
+      return double{to_float(static_cast<const bfloat16*>(w.data)[at])};
+    case gemm_op::f32_s8:
+    case gemm_op::u8_s8:
+      return static_cast<const std::int8_t*>(w.data)[at];
+    case gemm_op::f32_s4:
+    case gemm_op::s8_s4:
+      break;
+  }
+  const auto* row = static_cast<const std::uint8_t*>(w.data) + n * nibble::bytes_for(w.row_stride);
+  return w.unsigned_codes ? nibble::load_u4(row, k) : nibble::load_s4(row, k);
+}
+
+/// Index of the scale of (n, k).
+[[nodiscard]] inline std::size_t weight_group(const gemm_weights& w, std::size_t n,
+                                              std::size_t k) noexcept {
+  const std::size_t group = w.group_size == 0 ? w.K : w.group_size;
+  return n * (w.K / group + (w.K % group != 0)) + k / group;
+}
+
+/// Code or value of A at (m, k). Outside of a window's image: 0, or the zero point for codes.
+[[nodiscard]] inline double row_code(gemm_op op, const gemm_args& args, std::size_t m,
+                                     std::size_t k) noexcept {
+  std::size_t at = m * args.lda + k;
+  if (args.window != nullptr) {
+    const conv_window& w = *args.window;
+    const std::size_t tap = k % (w.kernel_h * w.kernel_w), c = k / (w.kernel_h * w.kernel_w);
+    const auto coordinate = [](std::size_t pixel, std::size_t stride, std::size_t t,
+                               std::size_t dilation, std::size_t pad) {
+      return static_cast<std::int64_t>(pixel * stride + t * dilation) -
+             static_cast<std::int64_t>(pad);
+    };
+    const std::int64_t y =
+        coordinate(m / w.out_width, w.stride_h, tap / w.kernel_w, w.dilation_h, w.pad_top);
+    const std::int64_t x =
+        coordinate(m % w.out_width, w.stride_w, tap % w.kernel_w, w.dilation_w, w.pad_left);
+    if (y < 0 || x < 0 || y >= static_cast<std::int64_t>(w.height) ||
+        x >= static_cast<std::int64_t>(w.width)) {
+      const bool zero_point = op == gemm_op::u8_s8 && args.a_zero_points != nullptr;
+      return zero_point ? args.a_zero_points[m * args.a_scale_stride] : 0.0;
+    }
+    at = (c * w.height + static_cast<std::size_t>(y)) * w.width + static_cast<std::size_t>(x);
+  }
+  if (op == gemm_op::u8_s8) return static_cast<const std::uint8_t*>(args.a)[at];
+  if (op == gemm_op::s8_s4) return static_cast<const std::int8_t*>(args.a)[at];
+  return double{static_cast<const float*>(args.a)[at]};
+}
+
+/// u8_s8: sum over k of (a - a_zero_point) * w, the number that c_int receives.
+[[nodiscard]] inline std::int64_t integer_product(const gemm_weights& w, const gemm_args& args,
+                                                  std::size_t m, std::size_t n) noexcept {
+  const std::int64_t zero =
+      args.a_zero_points == nullptr ? 0 : args.a_zero_points[m * args.a_scale_stride];
+  std::int64_t sum = 0;
+  for (std::size_t k = 0; k < args.K; ++k)
+    sum += (static_cast<std::int64_t>(row_code(gemm_op::u8_s8, args, m, k)) - zero) *
+           static_cast<std::int64_t>(weight_code(gemm_op::u8_s8, w, n, k));
+  return sum;
+}
+
+/// Element (m, n) of C, and the sum of the magnitudes that were added: the scale of its error.
+struct element {
+  double value = 0, magnitude = 0;
+};
+
+/// C(m, n) = f(sum over k of A(m, k) * W(n, k) + bias[n] + residual[m, n]), all real.
+[[nodiscard]] inline element product(gemm_op op, const gemm_weights& w, const gemm_args& args,
+                                     std::size_t m, std::size_t n) noexcept {
+  const bool integer = op == gemm_op::u8_s8 || op == gemm_op::s8_s4;
+  double a_scale = 1.0, a_zero = 0.0;
+  if (integer) {
+    const std::size_t at = m * args.a_scale_stride;
+    if (args.a_scales != nullptr) a_scale = double{args.a_scales[at]};
+    if (op == gemm_op::u8_s8 && args.a_zero_points != nullptr) a_zero = args.a_zero_points[at];
+  }
+  element e;
+  const auto add = [&e](double x) {
+    e.value += x;
+    e.magnitude += std::abs(x);
+  };
+  for (std::size_t k = 0; k < args.K; ++k) {
+    const std::size_t group = weight_group(w, n, k);
+    const double scale = w.scales == nullptr ? 1.0 : double{w.scales[group]};
+    const double zero = w.zero_points == nullptr ? 0.0 : w.zero_points[group];
+    add(a_scale * (row_code(op, args, m, k) - a_zero) * scale * (weight_code(op, w, n, k) - zero));
+  }
+  if (args.out.bias != nullptr) add(double{args.out.bias[n]});
+  if (args.out.residual != nullptr)
+    add(double{args.out.residual[m * args.c_row_stride + n * args.c_col_stride]});
+  const epilogue& out = args.out;
+  switch (out.act) {
+    case activation::none:
+      break;
+    case activation::relu:
+      e.value = std::fmax(e.value, 0.0);
+      break;
+    case activation::leaky_relu:
+      if (e.value < 0.0) e.value *= double{out.alpha};
+      break;
+    case activation::clip:
+      e.value = std::fmin(std::fmax(e.value, double{out.lo}), double{out.hi});
+      break;
+  }
+  return e;
+}
+
+}  // namespace qtk::inline QTK_ABI::reference

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "qtk/kernels/gemm_types.hpp"
+
+/// What passes between the ISA-free driver and the microkernels: a tile of sums to form, and a tile
+/// of sums to finish.
+namespace qtk::inline QTK_ABI {
+
+/// C (Rows, Panels * nr) = A (Rows, k) * W (Panels * nr, k)^T, or += where `accumulate`.
+///
+/// A microkernel adds along k in ascending order, one accumulator for each element of C: a result
+/// depends neither on the number of rows and panels that are computed together nor on the blocks
+/// of K. Latency is hidden by more panels where there are few rows.
+template <class A, class Sum>
+struct gemm_tile {
+  const A* a = nullptr;                  // element (i, k) at (k / kr * Rows + i) * kr + k % kr
+  const std::int32_t* a_sums = nullptr;  // s8_s4: (groups, Rows), sums of A over each group
+  const std::byte* b = nullptr;  // panel 0: the header of the group of the first k; u8_s8, f32,
+                                 // f16, bf16: the first code
+  std::size_t panel_bytes = 0;   // from one panel to the next
+  std::size_t k = 0;             // a multiple of kr
+  std::size_t group_k = 0;       // k that share a header, a multiple of kr
+  std::size_t group_bytes = 0;   // from one group of a panel to the next
+  std::size_t skip = 0;          // k already done in the first group; s8_s4: 0
+  Sum* c = nullptr;              // (Rows, Panels * nr)
+  bool accumulate = false;
+};
+
+/// One panel's worth of sums on its way to memory: `rows` x nr, all columns readable.
+///   int32 sums: y = f(float(sum - zero_point[i] * column_sum[j]) * (a_scale[i] * scale[j]) + ...)
+///   fp32 sums:  y = f(sum * a_scale[i] + ...), without a_scales f(sum + ...)
+/// followed by "+ bias[j] + residual[i, j]". Multiplication and addition are rounded one by one on
+/// every ISA: the integer operations give the same floats everywhere.
+template <class Sum>
+struct gemm_finish {
+  std::size_t rows = 0;
+  const Sum* sums = nullptr;
+  std::size_t sums_stride = 0;
+  const float* scales = nullptr;              // int32 sums: (nr)
+  const std::int32_t* column_sums = nullptr;  // (nr), or null: zero points already taken off A
+  const float* a_scales = nullptr;
+  const std::int32_t* a_zero_points = nullptr;
+  std::size_t a_scale_stride = 0;
+  const float* bias = nullptr;      // (nr) or null
+  const float* residual = nullptr;  // (rows, residual_stride) or null
+  std::size_t residual_stride = 0;
+  float* y = nullptr;
+  std::size_t y_stride = 0;
+  const epilogue* out = nullptr;  // the activation
+};
+
+/// Facts of an operation that all its kernels share.
+template <gemm_op Op>
+struct gemm_op_traits {
+  static constexpr bool integer = Op == gemm_op::u8_s8 || Op == gemm_op::s8_s4;
+  /// Element of A in memory.
+  using a_type = std::conditional_t<Op == gemm_op::u8_s8, std::uint8_t,
+                                    std::conditional_t<Op == gemm_op::s8_s4, std::int8_t, float>>;
+  /// Element of a tile.
+  using sum_type = std::conditional_t<Op == gemm_op::u8_s8, std::int32_t, float>;
+  static constexpr std::size_t weight_bits = Op == gemm_op::f32_f32 ? 32
+                                             : Op == gemm_op::f32_f16 || Op == gemm_op::f32_bf16
+                                                 ? 16
+                                             : Op == gemm_op::f32_s8 || Op == gemm_op::u8_s8 ? 8
+                                                                                             : 4;
+  /// Scales and zero points lie in front of each group's codes and are read while multiplying.
+  static constexpr bool grouped =
+      Op == gemm_op::f32_s8 || Op == gemm_op::f32_s4 || Op == gemm_op::s8_s4;
+  /// Bytes of a group's header for each column: scale (fp32) and zero point (int8), or for u8_s8
+  /// scale and column sum (int32).
+  static constexpr std::size_t header_bytes = grouped ? 5 : Op == gemm_op::u8_s8 ? 8 : 0;
+};
+
+}  // namespace qtk::inline QTK_ABI
