@@ -161,7 +161,7 @@ class any_tensor {
   any_tensor(tensor<F> t) : value_(std::move(t)) {}  // NOLINT(google-explicit-constructor)
   /// Zeros of a format known at run time.
   any_tensor(qtk::dtype d, const qtk::shape& s) {
-    visit_format(d, [&](auto tag) { value_ = tensor<decltype(tag)>(s); });
+    visit_format(d, [&](auto tag) { value_.emplace<tensor<decltype(tag)>>(s); });
   }
 
   template <class Function>
