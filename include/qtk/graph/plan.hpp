@@ -9,6 +9,7 @@
 #include "qtk/graph/memory_plan.hpp"
 #include "qtk/graph/op.hpp"
 #include "qtk/graph/registry.hpp"
+#include "qtk/profile/scope.hpp"
 
 namespace qtk::inline QTK_ABI {
 
@@ -27,6 +28,7 @@ class execution_plan {
 
   struct step {
     const qtk::node* node = nullptr;
+    const char* label = "";  // the node's name, for scopes
     bound_node bound;
     std::vector<std::size_t> inputs, outputs;  // values, or `absent`
     std::size_t workspace = 0;                 // offset in the arena
@@ -108,6 +110,7 @@ class execution_plan {
   void bind(const model& m, const qtk::node& n, const options& how, binding_cache& cache) {
     step s;
     s.node = &n;
+    s.label = profile::intern(n.name.empty() ? n.op : n.name);
     std::vector<const value_type*> types;
     std::vector<const any_tensor*> constants;
     bool all_known = true;
