@@ -1,0 +1,181 @@
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <qtk/kernels/elementwise.hpp>
+#include <qtk/kernels/reference.hpp>
+#include <random>
+#include <vector>
+
+#include "options.hpp"
+
+/// Every kernel on every ISA that this CPU reaches, against the reference. For a user who suspects
+/// a CPU, a compiler or a build: wrong kernels on one ISA are a bug class of this field.
+namespace qtk_cli {
+namespace {
+
+using qtk::gemm_op;
+
+struct problem {
+  std::size_t M, N, K, group;
+};
+
+/// Random operands of one product, with codes at both extremes in between.
+struct operands {
+  std::vector<std::uint8_t> a8;
+  std::vector<float> a32, w_scales, a_scales, bias, residual;
+  std::vector<std::byte> w;
+  std::vector<std::int32_t> w_zeros, a_zeros;
+
+  operands(gemm_op op, const problem& p, std::mt19937& random) {
+    const auto real = [&] { return static_cast<float>(random() >> 8) * 0x1p-23f - 1.0f; };
+    const auto code = [&] {
+      return random() % 4 == 0 ? (random() % 2 == 0 ? 0x80u : 0x7fu) : random() % 256;
+    };
+    const std::size_t groups = p.K == 0 ? 0 : qtk::ceil_div(p.K, p.group);
+    for (std::size_t i = 0; i < p.M * p.K; ++i) {
+      a32.push_back(real());
+      a8.push_back(
+          static_cast<std::uint8_t>(op == gemm_op::u8_s8 && random() % 4 == 0 ? 255 : code()));
+    }
+    const std::size_t count = p.N * qtk::round_up(p.K, 2);
+    switch (op) {
+      case gemm_op::f32_f32:
+        w.resize(count * 4);
+        for (std::size_t i = 0; i < count; ++i) qtk::store_unaligned(w.data() + 4 * i, real());
+        break;
+      case gemm_op::f32_f16:
+      case gemm_op::f32_bf16:
+        w.resize(count * 2);
+        for (std::size_t i = 0; i < count; ++i)
+          qtk::store_unaligned(w.data() + 2 * i, op == gemm_op::f32_f16
+                                                     ? qtk::to_half(real()).bits
+                                                     : qtk::to_bfloat16(real()).bits);
+        break;
+      default:
+        w.resize(count);
+        for (std::byte& b : w) b = static_cast<std::byte>(code());
+    }
+    for (std::size_t i = 0; i < p.N * groups; ++i) {
+      w_scales.push_back(0.001f + std::fabs(real()));
+      w_zeros.push_back(static_cast<std::int32_t>(random() % 16) - 8);
+    }
+    for (std::size_t m = 0; m < p.M; ++m) {
+      a_scales.push_back(0.001f + std::fabs(real()));
+      a_zeros.push_back(m % 3 == 0   ? 0
+                        : m % 3 == 1 ? 255
+                                     : static_cast<std::int32_t>(random() % 256));
+    }
+    for (std::size_t n = 0; n < p.N; ++n) bias.push_back(real());
+    for (std::size_t i = 0; i < p.M * p.N; ++i) residual.push_back(real());
+  }
+};
+
+/// Largest error of a kernel in units of what its formula allows; integers must be equal.
+double check_product(const qtk::gemm_kernel& kernel, const problem& p, std::mt19937& random) {
+  const gemm_op op = kernel.op;
+  operands o(op, p, random);
+  const bool four_bits = op == gemm_op::f32_s4 || op == gemm_op::s8_s4;
+  const bool codes = four_bits || op == gemm_op::f32_s8 || op == gemm_op::u8_s8;
+  const std::size_t group = four_bits || op == gemm_op::f32_s8 ? p.group : p.K;
+  const qtk::gemm_weights w{
+      .N = p.N,
+      .K = p.K,
+      .data = o.w.data(),
+      .row_stride = qtk::round_up(p.K, 2),
+      .group_size = group,
+      .scales = codes ? o.w_scales.data() : nullptr,
+      .zero_points = codes && op != gemm_op::u8_s8 ? o.w_zeros.data() : nullptr};
+  const qtk::buffer packed(kernel.packed_bytes(p.N, p.K, group));
+  kernel.pack(w, const_cast<std::byte*>(packed.data()));
+  qtk::buffer workspace(kernel.workspace_bytes(p.M, p.N, p.K, group));
+  std::vector<float> c(p.M * p.N);
+  qtk::gemm_args args{.M = p.M, .N = p.N, .K = p.K, .m_end = p.M, .n_end = p.N};
+  const bool integer = op == gemm_op::u8_s8 || op == gemm_op::s8_s4;
+  args.a = integer ? static_cast<const void*>(o.a8.data()) : o.a32.data();
+  args.lda = p.K;
+  args.a_scales = integer ? o.a_scales.data() : nullptr;
+  args.a_zero_points = op == gemm_op::u8_s8 ? o.a_zeros.data() : nullptr;
+  args.b = packed.data();
+  args.c = c.data();
+  args.c_row_stride = p.N;
+  args.out = {.bias = o.bias.data(), .residual = o.residual.data(), .act = qtk::activation::relu};
+  args.workspace = workspace.data();
+  kernel.run(args);
+  double worst = 0.0;
+  for (std::size_t m = 0; m < p.M; ++m)
+    for (std::size_t n = 0; n < p.N; ++n) {
+      const auto e = qtk::reference::product(op, w, args, m, n);
+      const double bound = (static_cast<double>(p.K) + 8.0) * 0x1p-23 * e.magnitude + 1e-30;
+      const double off = std::fabs(static_cast<double>(c[m * p.N + n]) - e.value) / bound;
+      worst = off <= worst ? worst : off;  // NaN counts
+    }
+  if (op == gemm_op::u8_s8) {
+    std::vector<std::int32_t> exact(p.M * p.N);
+    args.c_int = exact.data();
+    kernel.run(args);
+    for (std::size_t m = 0; m < p.M; ++m)
+      for (std::size_t n = 0; n < p.N; ++n)
+        if (exact[m * p.N + n] != qtk::reference::integer_product(w, args, m, n))
+          return std::numeric_limits<double>::infinity();
+  }
+  return worst;
+}
+
+/// Elements of quantize_u8 / quantize_s8 that differ from quantize_code.
+std::size_t check_codes(const qtk::elementwise_kernels& k, std::mt19937& random) {
+  std::vector<float> x;
+  for (int i = 0; i < 5000; ++i)
+    x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(random())));
+  for (int i = -600; i <= 600; ++i) x.push_back(static_cast<float>(i) * 0.25f);
+  std::size_t wrong = 0;
+  for (const auto& [scale, zero] : {std::pair{0.5f, 0}, {1.0f, 128}, {0.0173f, 255}}) {
+    std::vector<std::uint8_t> u(x.size());
+    std::vector<std::int8_t> s(x.size());
+    k.quantize_u8(x.size(), x.data(), scale, zero, u.data());
+    k.quantize_s8(x.size(), x.data(), scale, 0, s.data());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      wrong += u[i] != qtk::quantize_code(x[i], scale, zero, 0, 255);
+      wrong += s[i] != qtk::quantize_code(x[i], scale, 0, -128, 127);
+    }
+  }
+  return wrong;
+}
+
+}  // namespace
+
+void add_selftest(CLI::App& app) {
+  auto* command = app.add_subcommand("selftest", "every kernel on every ISA against the reference");
+  command->callback([] {
+    std::size_t failed = 0, passed = 0;
+    const auto report = [&](qtk::isa i, const char* what, bool good, double worst) {
+      ++(good ? passed : failed);
+      std::printf("%-12s %-24s %s", qtk::name(i).data(), what, good ? "ok" : "WRONG");
+      if (worst >= 0.0) std::printf("  error %.2f of the bound", worst);
+      std::printf("\n");
+    };
+    for (const qtk::isa i : qtk::all_isas) {
+      if (!qtk::supported(i)) continue;
+      for (std::size_t op = 0; op < qtk::gemm_op_count; ++op) {
+        const qtk::gemm_kernel& kernel = qtk::find_gemm(static_cast<gemm_op>(op), i);
+        if (kernel.target != i) continue;  // an ISA below serves, and is tested there
+        std::mt19937 random(static_cast<unsigned>(op + 1));
+        double worst = 0.0;
+        for (std::size_t M : {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 25})
+          for (std::size_t N : {1, 7, 16, 33, 65})
+            for (std::size_t K : {1, 2, 31, 64, 77, 300}) {
+              const double off = check_product(kernel, {M, N, K, 32}, random);
+              worst = off <= worst ? worst : off;
+            }
+        report(i, kernel.name, worst <= 1.0, worst);
+      }
+      const qtk::elementwise_kernels& k = qtk::find_elementwise(i);
+      std::mt19937 random(1);
+      if (k.target == i) report(i, "quantize", check_codes(k, random) == 0, -1.0);
+    }
+    std::printf("%zu kernels passed, %zu failed\n", passed, failed);
+    QTK_CHECK(failed == 0, "selftest", failed, " kernels are wrong on this machine");
+  });
+}
+
+}  // namespace qtk_cli
