@@ -29,3 +29,15 @@
 
 #define QTK_FEATURES_AVX2 "avx2,fma,f16c"
 #define QTK_FEATURES_AVX512_VNNI "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
+
+/// g++ 12's own AVX-512 headers read an undefined register on purpose and warn about it under
+/// -Wall.
+#if defined(__GNUC__) && !defined(__clang__)
+#  define QTK_IGNORE_UNINITIALIZED_BEGIN                                                 \
+    _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wuninitialized\"") \
+        _Pragma("GCC diagnostic ignored \"-Wmaybe-uninitialized\"")
+#  define QTK_IGNORE_UNINITIALIZED_END _Pragma("GCC diagnostic pop")
+#else
+#  define QTK_IGNORE_UNINITIALIZED_BEGIN
+#  define QTK_IGNORE_UNINITIALIZED_END
+#endif

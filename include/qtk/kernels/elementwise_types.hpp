@@ -47,12 +47,15 @@ struct elementwise_kernels {
 /// The elementwise kernels of `i`, or of the best ISA below that has them.
 [[nodiscard]] QTK_KERNEL_FUNCTION const elementwise_kernels& find_elementwise(isa i);
 
-/// Register-only loops and a read of memory, run to know the machine's roof.
-struct machine_probe {
+/// Register-only loops that run the multiply-add instructions of an ISA's kernels and nothing else.
+/// Each does `rounds` rounds and returns the operations it did (a multiply-add counts two).
+struct probe_kernels {
   isa target;
-  double (*fp32_gflops)();  // multiply and add count two
-  double (*int8_gops)();    // the instruction sequence this ISA's u8_s8 kernel uses
+  double (*fp32)(std::size_t rounds);
+  double (*int8)(std::size_t rounds);  // the sequence of the u8_s8 kernel
+  /// Sum of the 64-bit words of a buffer, by vector loads: what reading memory costs.
+  std::uint64_t (*read)(const std::byte* p, std::size_t size_bytes);
 };
-[[nodiscard]] QTK_KERNEL_FUNCTION const machine_probe& find_probe(isa i);
+[[nodiscard]] QTK_KERNEL_FUNCTION const probe_kernels& find_probe(isa i);
 
 }  // namespace qtk::inline QTK_ABI

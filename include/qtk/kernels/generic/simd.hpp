@@ -1,0 +1,87 @@
+#pragma once
+
+#include "qtk/kernels/scalar/simd.hpp"
+
+#if QTK_HAS_XSIMD
+#  include <xsimd/xsimd.hpp>
+
+namespace qtk::inline QTK_ABI::generic {
+
+/// The `simd` policy on xsimd, for the architecture that the translation unit is compiled for
+/// (SSE2, AArch64 NEON, ...); see scalar/simd.hpp for what each member means. `Arch` is part of the
+/// type, so that units with different flags keep different code.
+template <class Arch>
+struct basic_simd {
+  using f32 = xsimd::batch<float, Arch>;
+  using i32 = xsimd::batch<std::int32_t, Arch>;
+  static constexpr std::size_t width = f32::size;
+
+  static f32 zero() noexcept { return f32(0.0f); }
+  static f32 set1(float x) noexcept { return f32(x); }
+  static f32 load(const float* p) noexcept { return f32::load_unaligned(p); }
+  static void store(float* p, f32 x) noexcept { x.store_unaligned(p); }
+  static f32 add(f32 a, f32 b) noexcept { return a + b; }
+  static f32 sub(f32 a, f32 b) noexcept { return a - b; }
+  static f32 mul(f32 a, f32 b) noexcept { return a * b; }
+  static f32 div(f32 a, f32 b) noexcept { return a / b; }
+  static f32 sqrt(f32 a) noexcept { return xsimd::sqrt(a); }
+  // Not xsimd::min and max: what they do with NaN depends on the architecture.
+  static f32 min(f32 a, f32 b) noexcept { return xsimd::select(a < b, a, b); }
+  static f32 max(f32 a, f32 b) noexcept { return xsimd::select(a > b, a, b); }
+  static f32 mul_add(f32 a, f32 b, f32 c) noexcept { return xsimd::fma(a, b, c); }
+  static f32 select_negative(f32 x, f32 a, f32 b) noexcept {
+    return xsimd::select(x < zero(), a, b);
+  }
+  static f32 select_nan(f32 x, f32 a, f32 b) noexcept { return xsimd::select(x != x, a, b); }
+  static f32 abs(f32 x) noexcept { return xsimd::abs(x); }
+  static i32 round(f32 x) noexcept {
+    const f32 magic(12582912.0f);
+    return xsimd::to_int((x + magic) - magic);
+  }
+  static f32 to_f32(i32 x) noexcept { return xsimd::to_float(x); }
+  static i32 set1(std::int32_t x) noexcept { return i32(x); }
+  static i32 add(i32 a, i32 b) noexcept { return a + b; }
+  static i32 sub(i32 a, i32 b) noexcept { return a - b; }
+  static f32 exp2_integer(i32 n) noexcept { return xsimd::bitwise_cast<f32>((n + i32(127)) << 23); }
+  static i32 load_u8(const std::uint8_t* p) noexcept { return gather<i32>(p); }
+  static i32 load_s8(const std::int8_t* p) noexcept { return gather<i32>(p); }
+  static void store_u8(std::uint8_t* p, i32 x) noexcept { scatter(p, x); }
+  static void store_s8(std::int8_t* p, i32 x) noexcept { scatter(p, x); }
+  static f32 load_f16(const half* p) noexcept { return convert(p); }
+  static f32 load_bf16(const bfloat16* p) noexcept { return convert(p); }
+  static void store_f16(half* p, f32 x) noexcept {
+    float lanes[width];
+    store(lanes, x);
+    for (std::size_t i = 0; i < width; ++i) p[i] = to_half(lanes[i]);
+  }
+  static void store_bf16(bfloat16* p, f32 x) noexcept {
+    float lanes[width];
+    store(lanes, x);
+    for (std::size_t i = 0; i < width; ++i) p[i] = to_bfloat16(lanes[i]);
+  }
+
+ private:
+  template <class Batch, class T>
+  static Batch gather(const T* p) noexcept {
+    std::int32_t lanes[width];
+    for (std::size_t i = 0; i < width; ++i) lanes[i] = p[i];
+    return Batch::load_unaligned(lanes);
+  }
+  template <class T>
+  static void scatter(T* p, i32 x) noexcept {
+    std::int32_t lanes[width];
+    x.store_unaligned(lanes);
+    for (std::size_t i = 0; i < width; ++i) p[i] = static_cast<T>(lanes[i]);
+  }
+  template <class T>
+  static f32 convert(const T* p) noexcept {
+    float lanes[width];
+    for (std::size_t i = 0; i < width; ++i) lanes[i] = to_float(p[i]);
+    return load(lanes);
+  }
+};
+
+using simd = basic_simd<xsimd::default_arch>;
+
+}  // namespace qtk::inline QTK_ABI::generic
+#endif
