@@ -23,17 +23,19 @@ concept observer = std::copy_constructible<O> &&
 class min_max {
  public:
   void observe(std::span<const float> values) noexcept {
-    // Independent lanes hide the latency of min and max and fill a SIMD register.
+    // Independent lanes hide the latency of min and max; short runs are not worth them.
     constexpr std::size_t lanes = 8;
-    float lo[lanes] = {}, hi[lanes] = {};
     const std::size_t body = values.size() - values.size() % lanes;
-    for (std::size_t i = 0; i < body; i += lanes)
-      for (std::size_t j = 0; j < lanes; ++j) widen(values[i + j], lo[j], hi[j]);
-    for (std::size_t i = body; i < values.size(); ++i) widen(values[i], lo[0], hi[0]);
-    for (std::size_t j = 0; j < lanes; ++j) {
-      widen(lo[j], range_.lo, range_.hi);
-      widen(hi[j], range_.lo, range_.hi);
+    if (body != 0) {
+      float lo[lanes] = {}, hi[lanes] = {};
+      for (std::size_t i = 0; i < body; i += lanes)
+        for (std::size_t j = 0; j < lanes; ++j) widen(values[i + j], lo[j], hi[j]);
+      for (std::size_t j = 0; j < lanes; ++j) {
+        widen(lo[j], range_.lo, range_.hi);
+        widen(hi[j], range_.lo, range_.hi);
+      }
     }
+    for (const float x : values.subspan(body)) widen(x, range_.lo, range_.hi);
   }
   [[nodiscard]] value_range range() const noexcept { return range_; }
 
