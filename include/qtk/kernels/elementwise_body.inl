@@ -140,9 +140,10 @@ inline simd::f32 exp_vector(simd::f32 x) noexcept {
   r = simd::mul_add(f, simd::set1(2.12194440e-4f), r);
   const simd::f32 p =
       polynomial(r, 1.0f / 5040, 1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f);
-  // 2^n in two factors: n = 128 has none of its own.
+  // 2^n in two factors: 128 is no exponent of a float.
+  const simd::i32 half_n = simd::round(simd::mul(f, simd::set1(0.5f)));
   const simd::f32 y =
-      simd::mul(simd::mul(p, simd::exp2_integer(simd::sub(n, simd::set1(1)))), simd::set1(2.0f));
+      simd::mul(simd::mul(p, simd::exp2_integer(half_n)), simd::exp2_integer(simd::sub(n, half_n)));
   const simd::f32 above =
       simd::select_negative(simd::sub(most, x), simd::set1(__builtin_inff()), y);
   const simd::f32 below = simd::select_negative(simd::sub(x, least), simd::zero(), above);
