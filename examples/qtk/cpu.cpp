@@ -37,7 +37,7 @@ void add_cpu(CLI::App& app) {
       const auto& k = qtk::find_gemm(static_cast<qtk::gemm_op>(op), qtk::active_isa());
       std::printf("kernel     %-9s %s (%s)\n", qtk::name(k.op), k.name, qtk::name(k.target).data());
     }
-    const qtk::machine_peaks peaks = qtk::measure_peaks(qtk::active_isa());
+    const qtk::profile::peaks peaks = qtk::measure_peaks(qtk::active_isa());
     std::printf("fp32       %.1f GFLOP/s on one core\n", peaks.fp32_gflops);
     std::printf("int8       %.1f GOP/s on one core\n", peaks.int8_gops);
     std::printf("read       %.1f GB/s on one core\n", peaks.bandwidth_gbps);

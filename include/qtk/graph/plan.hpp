@@ -28,7 +28,7 @@ class execution_plan {
 
   struct step {
     const qtk::node* node = nullptr;
-    const char* label = "";  // the node's name, for scopes
+    const char *label = "", *kernel = "";  // the node's name and its kernel's, for scopes
     bound_node bound;
     std::vector<std::size_t> inputs, outputs;  // values, or `absent`
     std::size_t workspace = 0;                 // offset in the arena
@@ -128,6 +128,7 @@ class execution_plan {
                                           how.concurrency, cache.slots[&n], how.types_only));
     QTK_CHECK(s.bound.outputs.size() >= n.outputs.size() || s.bound.value, n.label(), "has ",
               n.outputs.size(), " outputs, supported are ", s.bound.outputs.size());
+    s.kernel = profile::intern(s.bound.kernel);
     if (s.bound.value) {
       keep(*std::move(s.bound.value), n.outputs.at(0));
     } else if (all_known && !n.inputs.empty() && (s.bound.run || s.bound.alias)) {

@@ -143,7 +143,10 @@ class session {
       out.clear();
       for (const std::size_t v : s.inputs) in.push_back(address(v));
       for (const std::size_t v : s.outputs) out.push_back(const_cast<std::byte*>(address(v)));
-      const profile::scope one(s.label, {.flops = s.bound.flops, .bytes = s.bound.bytes});
+      const profile::scope one(s.label, {.flops = s.bound.flops,
+                                         .bytes = s.bound.bytes,
+                                         .integer = s.bound.integer,
+                                         .kernel = s.kernel});
       s.bound.run({.inputs = in,
                    .outputs = out,
                    .workspace = arena + s.workspace,

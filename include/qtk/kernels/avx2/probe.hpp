@@ -38,10 +38,9 @@ inline double probe_int8(std::size_t rounds) {
     __asm__ volatile("" : "+x"(a), "+x"(b));
     QTK_UNROLL
     for (std::size_t k = 0; k < chains; ++k) {
-      const auto pairs = _mm256_madd_epi16(a, b);
-      // Opaque, or the product of the same two operands would be computed once.
-      __m256i product = pairs;
-      __asm__ volatile("" : "+x"(product));
+      // Written out: the compiler would form the product of the same two operands once.
+      __m256i product;
+      __asm__ volatile("vpmaddwd %2, %1, %0" : "=x"(product) : "x"(a), "x"(b));
       sum[k] = _mm256_add_epi32(sum[k], product);
     }
   }
