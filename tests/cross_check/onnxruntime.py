@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""Compares outputs of `qtk run` with ONNX Runtime on the same inputs.
+
+usage: onnxruntime.py QTK MODEL [MODEL ...]
+
+Each model gets the same random inputs in both runtimes; outputs must agree within 1e-4 relative to
+the largest output. Models in other formats written by `qtk quantize` are checked the same way, which
+shows that the files are standard ONNX. Exits 77 where onnxruntime or numpy is not installed.
+"""
+import os
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy as np
+    import onnxruntime as ort
+except ImportError as missing:
+    print(f"skipped: {missing}")
+    sys.exit(77)
+
+BOUND = 1e-4
+FORMATS = ["fp16", "bf16", "int8-weight-only", "int4-weight-only", "pruned50"]
+
+
+def run_qtk(qtk, model, x, folder):
+    """Outputs of `qtk run`: a list of arrays."""
+    source, target = os.path.join(folder, "in.npy"), os.path.join(folder, "out")
+    np.save(source, x)
+    subprocess.run([qtk, "run", model, "--input", source, "--output", target], check=True)
+    outputs = []
+    while os.path.exists(f"{target}.{len(outputs)}.npy"):
+        outputs.append(np.load(f"{target}.{len(outputs)}.npy"))
+    for i in range(len(outputs)):
+        os.remove(f"{target}.{i}.npy")
+    return outputs
+
+
+def difference(a, b):
+    """Largest difference relative to the largest value; shapes and kinds must agree."""
+    if a.shape != b.shape:
+        return float("inf")
+    if a.dtype.kind in "iu":
+        return float((a != b).any())
+    return float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-30))
+
+
+def check(qtk, path, folder):
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    info = session.get_inputs()[0]
+    shape = [d if isinstance(d, int) else 4 for d in info.shape]
+    x = np.random.default_rng(1).random(shape, dtype=np.float32)
+    expected = session.run(None, {info.name: x})
+    got = run_qtk(qtk, path, x, folder)
+    if len(got) != len(expected):
+        return float("inf")
+    return max(difference(a, b) for a, b in zip(got, expected))
+
+
+def main():
+    qtk, models = sys.argv[1], sys.argv[2:]
+    failed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for model in models:
+            for variant in ["as it is", *FORMATS]:
+                path = model
+                if variant != "as it is":
+                    path = os.path.join(folder, "small.onnx")
+                    subprocess.run([qtk, "quantize", model, "--to", variant, "-o", path],
+                                   check=True, stdout=subprocess.DEVNULL)
+                worst = check(qtk, path, folder)
+                good = worst <= BOUND
+                failed += not good
+                print(f"{os.path.basename(model):32} {variant:18} {worst:.2e} "
+                      f"{'ok' if good else 'DIFFERS'}")
+    print(f"{failed} differ")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

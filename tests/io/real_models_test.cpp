@@ -1,0 +1,59 @@
+#include <algorithm>
+#include <qtk/graph.hpp>
+#include <qtk/onnx.hpp>
+
+#include "../../examples/qtk/data.hpp"
+#include "../../examples/qtk/evaluate.hpp"
+#include "support/catch.hpp"
+#include "support/data.hpp"
+
+/// Models that others trained, on the data they were made for. Accuracy in FP32 must be what their
+/// authors' runtime gives (data INDEX); formats may lose what the table in README says.
+
+using namespace qtk;
+using qtk_test::data_file;
+
+namespace {
+
+struct trained {
+  const char *name, *model, *data;
+  float scale;
+  std::vector<float> mean, std;
+  double fp32_percent;
+};
+
+const trained models[] = {
+    {"mnist_cntk", "onnx/mnist_cntk/mnist.onnx", "mnist:mnist", 1.0f, {}, {}, 98.91},
+    {"resnet20", "cifar10/resnet20_cifar10.onnx", "cifar10:cifar10/test_batch.bin.gz", 1.0f / 255,
+     {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}, 81.03},
+    {"keypoint", "onnx/keypoint/keypoint_classifier.onnx", "csv:onnx/keypoint/keypoint.csv", 1.0f, {}, {}, 96.52},
+};
+
+
+double percent(const model& m, const qtk_cli::data_set& data) {
+  const session s(m);
+  return 100.0 * qtk_cli::accuracy(qtk_cli::run_all(s, data, 50), data);
+}
+
+}  // namespace
+
+TEST_CASE("trained models keep their accuracy", "[io][real]") {
+  for (const trained& t : models) {
+    const std::string spec = t.data;
+    const std::size_t colon = spec.find(':') + 1;
+    const auto model_path = data_file(t.model);
+    const auto data_path = data_file(spec.substr(colon));
+    if (!model_path || !data_path) {
+      QTK_SKIP("no " << t.model);
+      continue;
+    }
+    const model m = qtk_cli::with_scores(onnx::load(*model_path));
+    qtk_cli::data_set data = qtk_cli::load_data(spec.substr(0, colon) + *data_path, 10000);
+    qtk_cli::preprocess(data, {t.scale, t.mean, t.std});
+    CAPTURE(t.name);
+    CHECK(percent(m, data) == Approx(t.fp32_percent).margin(0.02));
+    CHECK(percent(quantize_weights<fp16>(m), data) > t.fp32_percent - 0.1);
+    CHECK(percent(quantize_weights<bf16>(m), data) > t.fp32_percent - 0.1);
+    CHECK(percent(quantize_dynamic<int8>(m), data) > t.fp32_percent - 0.5);
+  }
+}
