@@ -14,3 +14,4 @@
 
 #include "qtk/graph.hpp"
 #include "qtk/io/onnx_reader.hpp"
+#include "qtk/io/onnx_writer.hpp"

@@ -25,7 +25,7 @@ template <storage_format F>
   tensor<F> out({cols, rows});
   for (std::size_t r = 0; r < rows; ++r)
     for (std::size_t c = 0; c < cols; ++c) out.view().set(c, r, t.at(r, c));
-  if constexpr (F::quantized) {
+  if (!t.quantization().scales.empty()) {
     const quantization& q = t.quantization();
     const std::size_t grid_rows = ceil_div(rows, q.block[0]),
                       grid_cols = ceil_div(cols, q.block[1]);
@@ -44,6 +44,7 @@ template <storage_format F>
 template <storage_format F>
 [[nodiscard]] tensor<F> as_matrix(const tensor<F>& t) {
   const shape& s = t.shape();
+  if (s.rank() == 2) return t;
   const shape matrix{s[0], s.product(1, s.rank())};
   tensor<F> out(matrix);
   for (std::size_t r = 0; r < t.rows(); ++r)
@@ -51,7 +52,7 @@ template <storage_format F>
       const std::size_t i = r * t.cols() + c;
       out.view().set(i / matrix[1], i % matrix[1], t.at(r, c));
     }
-  if constexpr (F::quantized) {
+  if (!t.quantization().scales.empty()) {
     quantization q = t.quantization();
     // One scale for all, or one for each output channel: a block of whole channels stays one.
     for (std::size_t d = 1; d < s.rank(); ++d)
