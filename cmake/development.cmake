@@ -1,0 +1,12 @@
+# Flags of our own tests, benchmarks and examples; never of a consumer.
+
+add_library(qtk_development INTERFACE)
+target_compile_options(qtk_development INTERFACE
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wundef $<$<BOOL:${QTK_WERROR}>:-Werror>)
+if(QTK_SANITIZE)
+  target_compile_options(qtk_development INTERFACE
+    -fsanitize=${QTK_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(qtk_development INTERFACE -fsanitize=${QTK_SANITIZE})
+  target_compile_definitions(qtk_development INTERFACE _GLIBCXX_ASSERTIONS)
+endif()
+target_link_libraries(qtk_kernels PRIVATE $<BUILD_INTERFACE:qtk_development>)
