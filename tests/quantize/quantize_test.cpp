@@ -236,6 +236,26 @@ TEMPLATE_TEST_CASE("the executor does not change a byte", "[quantize]", int8, ui
     }
 }
 
+TEST_CASE("no block has rows in two bands, whatever its shape", "[quantize]") {
+  const shape s{4, 5, 6, 7};
+  for (std::size_t a = 1; a <= 4; ++a)
+    for (std::size_t b = 1; b <= 5; ++b)
+      for (std::size_t c = 1; c <= 6; ++c) {
+        const shape block{a, b, c, 3};
+        const block_grid blocks(s, block);
+        const std::size_t band = detail::rows_per_band(s, block);
+        CAPTURE(to_string(block), band);
+        std::map<std::size_t, std::size_t> owner;  // first block of a row -> band
+        for (std::size_t r = 0; r < s.rows(); ++r)
+          REQUIRE(owner.emplace(blocks.first_block(r), r / band).first->second == r / band);
+      }
+  // And where they can be, bands are small.
+  CHECK(detail::rows_per_band(s, per_token().block(s)) == 1);
+  CHECK(detail::rows_per_band(s, per_group(2).block(s)) == 1);
+  CHECK(detail::rows_per_band(s, per_channel(0).block(s)) == 30);
+  CHECK(detail::rows_per_band(s, per_tensor().block(s)) == 120);
+}
+
 TEMPLATE_TEST_CASE("views with gaps between rows are read and written in place", "[quantize]", int8,
                    uint8, int4, uint4) {
   const auto x = rough_tensor({5, 11}, 21);

@@ -45,7 +45,10 @@ void for_runs(const block_grid& blocks, std::size_t r, std::size_t cols, const B
 [[nodiscard]] inline std::size_t rows_per_band(const shape& s, const shape& block) {
   std::size_t d = 0;
   while (d + 1 < s.rank() && block[d] == 1) ++d;
-  return d + 1 < s.rank() ? block[d] * s.product(d + 1, s.rank() - 1) : 1;
+  if (d + 1 >= s.rank()) return 1;
+  // Blocks that do not divide an inner axis would start anew within a band.
+  const std::size_t along = d == 0 || s[d] % block[d] == 0 ? block[d] : s[d];
+  return along * s.product(d + 1, s.rank() - 1);
 }
 
 /// Codes of one row where the format packs several into a byte.
