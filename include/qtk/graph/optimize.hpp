@@ -25,6 +25,7 @@ struct pass {
        passes::fold_stored_formats},
       {"fold_constants", "nodes that read only weights run once", passes::fold_constants},
       {"lower_layers", "Conv, Gemm and MatMul on weights become layers", passes::lower_layers},
+      {"remove_dead", "what led to the weights that layers now hold", passes::remove_dead},
       {"fuse_batch_norm", "BatchNormalization goes into the weights before it",
        passes::fuse_batch_norm},
       {"fuse_bias", "Add of a constant per channel becomes a bias", passes::fuse_bias},

@@ -28,11 +28,11 @@ struct dequantize_layout {
   using kind = dequantize_layout::kind;
   const bool all[2] = {block[0] >= s[0], block[1] >= s[1]}, one[2] = {block[0] == 1, block[1] == 1};
   if (all[0] && all[1]) return {};
-  for (std::size_t d = 0; d < 2; ++d) {
-    const auto axis = static_cast<std::int64_t>(d);
-    if (one[d] && all[1 - d]) return {kind::axis, axis, 0};
-    if (one[1 - d]) return {kind::blocked, axis, static_cast<std::int64_t>(block[d])};
-  }
+  for (std::size_t d = 0; d < 2; ++d)
+    if (one[d] && all[1 - d]) return {kind::axis, static_cast<std::int64_t>(d), 0};
+  for (std::size_t d = 0; d < 2; ++d)
+    if (one[1 - d])
+      return {kind::blocked, static_cast<std::int64_t>(d), static_cast<std::int64_t>(block[d])};
   fail(cat("ONNX has no scales in blocks of ", block, " for weights ", s), where);
 }
 
@@ -84,6 +84,9 @@ class exporter {
         keep(n);
     }
     write_activations();
+    // Some runtimes want node names to differ.
+    value_names names;
+    for (node& n : out_.nodes) n.name = names.fresh(n.name);
     return std::move(out_);
   }
 
@@ -288,7 +291,7 @@ class exporter {
   static std::string original_name(std::string name) {
     for (bool again = true; again;) {
       again = false;
-      for (const std::string_view suffix : {":matrix", ":nk", ":stored"})
+      for (const std::string_view suffix : {":matrix", ":nk", ":stored", ":real"})
         if (name.size() > suffix.size() && name.ends_with(suffix)) {
           name.resize(name.size() - suffix.size());
           again = true;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -67,20 +67,25 @@ namespace detail {
 /// The names of a model's values, to find ones that are free.
 class value_names {
  public:
+  value_names() = default;
   explicit value_names(const model& m) {
-    for (const value_info& in : m.inputs) taken_.insert(in.name);
-    for (const auto& [name, w] : m.weights) taken_.insert(name);
-    for (const node& n : m.nodes) taken_.insert(n.outputs.begin(), n.outputs.end());
+    for (const value_info& in : m.inputs) taken_[in.name];
+    for (const auto& [name, w] : m.weights) taken_[name];
+    for (const node& n : m.nodes)
+      for (const std::string& out : n.outputs) taken_[out];
   }
   /// `base`, or base_1, base_2, ...; taken from now on.
   [[nodiscard]] std::string fresh(const std::string& base) {
-    std::string candidate = base;
-    for (std::size_t i = 1; !taken_.insert(candidate).second; ++i) candidate = cat(base, "_", i);
+    const auto [at, is_new] = taken_.try_emplace(base, 0);
+    if (is_new) return base;
+    std::string candidate;
+    do candidate = cat(base, "_", ++at->second);
+    while (!taken_.try_emplace(candidate, 0).second);
     return candidate;
   }
 
  private:
-  std::set<std::string> taken_;
+  std::map<std::string, std::size_t> taken_;  // with the last number that was appended
 };
 
 class opset_raiser {
