@@ -23,6 +23,9 @@ namespace qtk::inline QTK_ABI {
 ///   order(j, k)                     where column j of a panel, k < kr, lies in a step of codes
 ///   run<Rows, Panels>(gemm_tile)    the microkernel
 ///   finish(gemm_finish)             the epilogue
+/// and where widening weights in registers pays for few rows only,
+///   direct_rows                     so many rows; above, each panel is widened once, to the L1
+///   cache widened, widen(...)             the fp32 kernel that then multiplies, and the widening
 template <class Kernel>
 class gemm_driver {
  public:
@@ -34,6 +37,13 @@ class gemm_driver {
   /// Columns whose sums wait in the workspace: 256 x mc x 4 bytes are small beside the L2 cache.
   static constexpr std::size_t nc = 256;
   static_assert(nc % nr == 0);
+  static constexpr std::size_t direct_rows = [] {
+    if constexpr (requires { Kernel::direct_rows; })
+      return Kernel::direct_rows;
+    else
+      return mr;
+  }();
+  static constexpr bool widens = direct_rows < mr;
 
   static std::size_t packed_bytes(std::size_t N, std::size_t K, std::size_t group_size) noexcept {
     return layout_type(N, K, group_size).total_bytes();
@@ -66,6 +76,7 @@ class gemm_driver {
     packed_type* a = nullptr;        // packed rows
     std::int32_t* a_sums = nullptr;  // s8_s4
     sum_type* sums = nullptr;        // (rows, nc) by tiles, where K is cut
+    float* widened = nullptr;        // panels of kc x nr
     std::size_t bytes = 0;
 
     scratch(void* base, std::size_t rows, const layout_type& layout) noexcept {
@@ -73,6 +84,8 @@ class gemm_driver {
       if constexpr (Kernel::op == gemm_op::s8_s4)
         a_sums = take<std::int32_t>(base, rows * layout.groups);
       if (layout.packed_k > k_block(layout, rows)) sums = take<sum_type>(base, rows * nc);
+      if (widens && rows > direct_rows)
+        widened = take<float>(base, Kernel::kc * nr * Kernel::panels(direct_rows + 1));
     }
     template <class T>
     T* take(void* base, std::size_t count) noexcept {
@@ -91,9 +104,9 @@ class gemm_driver {
         tiles_(ceil_div(rows, mr)),
         scratch_(args.workspace, rows, layout) {}
 
-  /// Packed k between two visits to a tile. One tile of rows has nothing to keep in a cache.
+  /// Packed k between two visits to a tile. One tile of rows keeps nothing in a cache.
   [[nodiscard]] static std::size_t k_block(const layout_type& layout, std::size_t rows) noexcept {
-    if (rows <= mr) return std::max(layout.packed_k, kr);
+    if (rows <= direct_rows) return std::max(layout.packed_k, kr);
     // The integers of a group are added up before they are scaled: groups stay whole.
     if (Kernel::op == gemm_op::s8_s4)
       return layout.group_k * std::max<std::size_t>(Kernel::kc / layout.group_k, 1);
@@ -128,7 +141,7 @@ class gemm_driver {
           static_cast<const typename traits::a_type*>(args_.a) + m_ * args_.lda);
       return;
     }
-    const row_packer<Kernel> packer(args_, layout_);
+    const row_packer<typename traits::a_type, packed_type, mr, kr> packer(args_, layout_);
     for (std::size_t t = 0; t < tiles_; ++t) {
       const std::size_t begin = tile_begin(t);
       packed_type* const to = scratch_.a + begin * layout_.packed_k;
@@ -142,11 +155,9 @@ class gemm_driver {
   /// Columns [n, n_end), packed k [k, k + length).
   void run_panels(std::size_t n, std::size_t n_end, std::size_t k, std::size_t length) noexcept {
     const std::size_t group = traits::grouped ? k / layout_.group_k : 0;
-    gemm_tile<packed_type, sum_type> tile{.panel_bytes = layout_.panel_bytes,
-                                          .k = length,
+    gemm_tile<packed_type, sum_type> tile{.k = length,
                                           .group_k = layout_.group_k,
                                           .group_bytes = layout_.group_bytes,
-                                          .skip = traits::grouped ? k % layout_.group_k : 0,
                                           .accumulate = k > 0};
     const std::size_t offset = traits::grouped ? group * layout_.group_bytes
                                                : layout_.header_bytes + layout_.code_bytes(k);
@@ -157,6 +168,15 @@ class gemm_driver {
     for (std::size_t p = 0; p < panels;) {
       const std::size_t count = p + wide <= panels ? wide : 1;
       tile.b = layout_.panel(args_.b, first_panel + p) + offset;
+      tile.panel_bytes = layout_.panel_bytes;
+      tile.skip = traits::grouped ? k % layout_.group_k : 0;
+      if constexpr (widens)
+        if (rows_ > direct_rows) {
+          Kernel::widen(tile, count, scratch_.widened);
+          tile.b = reinterpret_cast<const std::byte*>(scratch_.widened);
+          tile.panel_bytes = length * nr * sizeof(float);
+          tile.skip = 0;
+        }
       for (std::size_t t = 0; t < tiles_; ++t) {
         const std::size_t begin = tile_begin(t), rows = tile_begin(t + 1) - begin;
         tile.a = packed_a_ + begin * layout_.packed_k + k * rows;
@@ -181,16 +201,23 @@ class gemm_driver {
     return most;
   }();
 
-  [[nodiscard]] static run_function microkernel(std::size_t rows, std::size_t panels) noexcept {
-    static constexpr auto tables = []<std::size_t... R>(std::index_sequence<R...>) {
-      return std::array<std::array<run_function, mr>, 3>{{
-          {{&Kernel::template run<R + 1, 1>...}},
-          {{&Kernel::template run<R + 1, main_panels>...}},
-          {{&Kernel::template run<R + 1, Kernel::panels(R + 1)>...}},
-      }};
-    }
-    (std::make_index_sequence<mr>{});
-    return tables[panels == 1 ? 0 : panels == main_panels ? 1 : 2][rows - 1];
+  /// K's microkernels for 1 .. Rows rows, by rows: with one panel, the panels of a full tile, and
+  /// the panels of a tile of so many rows.
+  template <class K, std::size_t Rows>
+  static constexpr auto microkernels = []<std::size_t... R>(std::index_sequence<R...>) {
+    return std::array<std::array<run_function, Rows>, 3>{{
+        {{&K::template run<R + 1, 1>...}},
+        {{&K::template run<R + 1, main_panels>...}},
+        {{&K::template run<R + 1, K::panels(R + 1)>...}},
+    }};
+  }
+  (std::make_index_sequence<Rows>{});
+
+  [[nodiscard]] run_function microkernel(std::size_t rows, std::size_t panels) const noexcept {
+    const std::size_t row = panels == 1 ? 0 : panels == main_panels ? 1 : 2;
+    if constexpr (widens)
+      if (rows_ > direct_rows) return microkernels<typename Kernel::widened, mr>[row][rows - 1];
+    return microkernels<Kernel, direct_rows>[row][rows - 1];
   }
 
   // ---- from sums to C

@@ -1,14 +1,23 @@
 #pragma once
 
 #include "qtk/kernels/driver.hpp"
+#include "qtk/kernels/generic/gemm_f32.hpp"
 #include "qtk/kernels/scalar/gemm_f32.hpp"
 #include "qtk/kernels/scalar/gemm_s8s4.hpp"
 #include "qtk/kernels/scalar/gemm_u8s8.hpp"
 #if QTK_X86_64
 #  include "qtk/kernels/avx2/gemm_f32.hpp"
+#  include "qtk/kernels/avx2/gemm_s8s4.hpp"
 #  include "qtk/kernels/avx2/gemm_u8s8.hpp"
+#  include "qtk/kernels/avx512_vnni/gemm_f32.hpp"
+#  include "qtk/kernels/avx512_vnni/gemm_s8s4.hpp"
+#  include "qtk/kernels/avx512_vnni/gemm_u8s8.hpp"
+#elif QTK_AARCH64
+#  include "qtk/kernels/neon/gemm_f32.hpp"
+#  include "qtk/kernels/neon/gemm_u8s8.hpp"
 #endif
 
+/// Which kernel serves an operation on an ISA.
 namespace qtk::inline QTK_ABI {
 
 namespace detail {
@@ -16,31 +25,38 @@ namespace detail {
 /// The kernels of one ISA, by gemm_op; null: the ISA below serves.
 using gemm_row = std::array<const gemm_kernel*, gemm_op_count>;
 
-inline constexpr gemm_row scalar_gemm{
-    &gemm_entry<scalar::gemm_f32_4x8<gemm_op::f32_f32>>,
-    &gemm_entry<scalar::gemm_f32_4x8<gemm_op::f32_f16>>,
-    &gemm_entry<scalar::gemm_f32_4x8<gemm_op::f32_bf16>>,
-    &gemm_entry<scalar::gemm_f32_4x8<gemm_op::f32_s8>>,
-    &gemm_entry<scalar::gemm_f32_4x8<gemm_op::f32_s4>>,
-    &gemm_entry<scalar::gemm_u8s8s32_4x8>,
-    &gemm_entry<scalar::gemm_s8s4f32_4x8>,
-};
-inline constexpr gemm_row generic_gemm{};
-inline constexpr gemm_row neon_gemm{};
-#if QTK_X86_64
-inline constexpr gemm_row avx2_gemm{
-    &gemm_entry<avx2::gemm_f32_6x16<gemm_op::f32_f32>>,
-    &gemm_entry<avx2::gemm_f32_6x16<gemm_op::f32_f16>>,
-    &gemm_entry<avx2::gemm_f32_6x16<gemm_op::f32_bf16>>,
-    &gemm_entry<avx2::gemm_f32_6x16<gemm_op::f32_s8>>,
-    &gemm_entry<avx2::gemm_f32_6x16<gemm_op::f32_s4>>,
-    &gemm_entry<avx2::gemm_u8s8s32_6x16c2>,
-    nullptr,
-};
+template <template <gemm_op> class F32>
+[[nodiscard]] constexpr gemm_row make_gemm_row(const gemm_kernel* u8_s8, const gemm_kernel* s8_s4) {
+  return {&gemm_entry<F32<gemm_op::f32_f32>>,
+          &gemm_entry<F32<gemm_op::f32_f16>>,
+          &gemm_entry<F32<gemm_op::f32_bf16>>,
+          &gemm_entry<F32<gemm_op::f32_s8>>,
+          &gemm_entry<F32<gemm_op::f32_s4>>,
+          u8_s8,
+          s8_s4};
+}
+
+inline constexpr gemm_row scalar_gemm = make_gemm_row<scalar::gemm_f32_4x8>(
+    &gemm_entry<scalar::gemm_u8s8s32_4x8>, &gemm_entry<scalar::gemm_s8s4f32_4x8>);
+#if QTK_HAS_XSIMD
+inline constexpr gemm_row generic_gemm = make_gemm_row<generic::gemm_f32_4x2v>(nullptr, nullptr);
 #else
-inline constexpr gemm_row avx2_gemm{};
+inline constexpr gemm_row generic_gemm{};
 #endif
-inline constexpr gemm_row avx512_vnni_gemm{};
+#if QTK_AARCH64
+inline constexpr gemm_row neon_gemm =
+    make_gemm_row<neon::gemm_f32_6x16>(&gemm_entry<neon::gemm_u8s8s32_6x16>, nullptr);
+#else
+inline constexpr gemm_row neon_gemm{};
+#endif
+#if QTK_X86_64
+inline constexpr gemm_row avx2_gemm = make_gemm_row<avx2::gemm_f32_6x16>(
+    &gemm_entry<avx2::gemm_u8s8s32_6x16c2>, &gemm_entry<avx2::gemm_s8s4f32_6x16c4>);
+inline constexpr gemm_row avx512_vnni_gemm = make_gemm_row<avx512_vnni::gemm_f32_12x32>(
+    &gemm_entry<avx512_vnni::gemm_u8s8s32_12x32c4>, &gemm_entry<avx512_vnni::gemm_s8s4f32_12x32c8>);
+#else
+inline constexpr gemm_row avx2_gemm{}, avx512_vnni_gemm{};
+#endif
 
 /// In the order of qtk::isa.
 inline constexpr std::array<const gemm_row*, all_isas.size()> gemm_table{

@@ -17,32 +17,45 @@ struct alignas(64) packed_prefix {
   std::size_t N, K, group_size;
 };
 
+/// K cut into groups, each padded to whole steps of kr: how both operands number their k.
+struct k_layout {
+  std::size_t K = 0, group_size = 1;
+  std::size_t groups = 1;    // at least one, so that a header exists where K = 0
+  std::size_t group_k = 0;   // group_size padded to kr
+  std::size_t packed_k = 0;  // all groups padded
+
+  constexpr k_layout(std::size_t k, std::size_t group, std::size_t kr) noexcept
+      : K(k),
+        group_size(group == 0 || group > k ? std::max<std::size_t>(k, 1) : group),
+        groups(std::max<std::size_t>(ceil_div(K, group_size), 1)),
+        group_k(round_up(group_size, kr)),
+        packed_k((groups - 1) * group_k + round_up(K - (groups - 1) * group_size, kr)) {}
+
+  /// Packed position of k.
+  [[nodiscard]] constexpr std::size_t position(std::size_t k) const noexcept {
+    return group_k == group_size ? k : k / group_size * group_k + k % group_size;
+  }
+};
+
 /// Layout of W (N, K) for one kernel:
 ///   prefix | panel 0 | panel 1 | ...       panel: nr columns, zero padded, starts a cache line
 ///   panel  = group 0 | group 1 | ...       group: header and codes; one group where nothing varies
 ///   group  = header  | codes               codes: k in steps of kr, each nr x kr as Kernel::order
 template <class Kernel>
-struct panel_layout {
+struct panel_layout : k_layout {
   using traits = gemm_op_traits<Kernel::op>;
   static constexpr std::size_t nr = Kernel::nr, kr = Kernel::kr;
   static constexpr std::size_t header_bytes = traits::header_bytes * nr;
 
-  std::size_t N = 0, K = 0, group_size = 1;
-  std::size_t groups = 1;       // at least one, so that a header exists where K = 0
-  std::size_t group_k = 0;      // group_size padded to kr
-  std::size_t packed_k = 0;     // all groups padded
+  std::size_t N = 0;
   std::size_t group_bytes = 0;  // header and codes of a full group
   std::size_t panel_bytes = 0;
 
   constexpr panel_layout(std::size_t n, std::size_t k, std::size_t group) noexcept
-      : N(n), K(k), group_size(group == 0 || group > k ? std::max<std::size_t>(k, 1) : group) {
-    if (!traits::grouped) group_size = std::max<std::size_t>(k, 1);
-    groups = std::max<std::size_t>(ceil_div(K, group_size), 1);
-    group_k = round_up(group_size, kr);
-    packed_k = (groups - 1) * group_k + round_up(K - (groups - 1) * group_size, kr);
-    group_bytes = header_bytes + code_bytes(group_k);
-    panel_bytes = round_up(groups * header_bytes + code_bytes(packed_k), 64);
-  }
+      : k_layout(k, traits::grouped ? group : k, kr),
+        N(n),
+        group_bytes(header_bytes + code_bytes(group_k)),
+        panel_bytes(round_up(groups * header_bytes + code_bytes(packed_k), 64)) {}
   explicit panel_layout(const packed_prefix& p) noexcept : panel_layout(p.N, p.K, p.group_size) {}
 
   [[nodiscard]] constexpr std::size_t total_bytes() const noexcept {
@@ -50,10 +63,6 @@ struct panel_layout {
   }
   [[nodiscard]] static constexpr std::size_t code_bytes(std::size_t k) noexcept {
     return k * nr * traits::weight_bits / 8;
-  }
-  /// Packed position of k: each group starts a new step of kr.
-  [[nodiscard]] constexpr std::size_t position(std::size_t k) const noexcept {
-    return group_k == group_size ? k : k / group_size * group_k + k % group_size;
   }
   [[nodiscard]] const std::byte* panel(const void* packed, std::size_t index) const noexcept {
     return static_cast<const std::byte*>(packed) + sizeof(packed_prefix) + index * panel_bytes;

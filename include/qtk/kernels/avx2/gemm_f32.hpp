@@ -1,7 +1,8 @@
 #pragma once
 
-#include "qtk/kernels/avx2/gemm_simd.hpp"
+#include "qtk/kernels/avx2/gemm_tile.hpp"
 
+#if QTK_X86_64
 QTK_TARGET_BEGIN(QTK_FEATURES_AVX2)
 namespace qtk::inline QTK_ABI::avx2 {
 
@@ -53,7 +54,7 @@ struct f32_weights {
   }
 };
 
-#include "../gemm_f32_body.inl"
+#  include "../gemm_f32_body.inl"
 
 /// 6 x 16: 12 accumulators, 2 vectors of weights and a broadcast fill 15 of the 16 registers.
 template <gemm_op Op>
@@ -67,9 +68,9 @@ struct gemm_f32_6x16 {
                                       : Op == gemm_op::f32_s8   ? "gemm_f32s8f32_6x16"
                                                                 : "gemm_f32s4f32_6x16";
   using a_packed = float;
-  static constexpr std::size_t panels(std::size_t rows) {
-    return rows == 1 ? 4 : rows == 2 ? 3 : rows == 3 ? 2 : 1;
-  }
+  static constexpr std::size_t direct_rows = Op == gemm_op::f32_f32 ? mr : 3;
+  using widened = gemm_f32_6x16<gemm_op::f32_f32>;
+  static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
   static constexpr std::size_t order(std::size_t j, std::size_t) {
     return f32_weights<Op>::order(j);
   }
@@ -77,8 +78,12 @@ struct gemm_f32_6x16 {
   static void run(const gemm_tile<float, float>& t) {
     gemm_f32_run<f32_weights<Op>, Rows, Panels>(t);
   }
-  static void finish(const gemm_finish<float>& f) { gemm_finish_run<nr>(f); }
+  static void widen(const gemm_tile<float, float>& t, std::size_t panels, float* out) {
+    gemm_f32_widen<f32_weights<Op>>(t, panels, out);
+  }
+  static void finish(const gemm_finish<float>& f) { gemm_finish_run<simd, nr>(f); }
 };
 
 }  // namespace qtk::inline QTK_ABI::avx2
 QTK_TARGET_END
+#endif

@@ -2,8 +2,9 @@
 
 #include <cstring>
 
-#include "qtk/kernels/avx2/gemm_simd.hpp"
+#include "qtk/kernels/avx2/gemm_tile.hpp"
 
+#if QTK_X86_64
 QTK_TARGET_BEGIN(QTK_FEATURES_AVX2)
 namespace qtk::inline QTK_ABI::avx2 {
 
@@ -17,9 +18,7 @@ struct gemm_u8s8s32_6x16c2 {
   static constexpr const char* name = "gemm_u8s8s32_6x16c2";
   static constexpr std::size_t mr = 6, nr = 16, kr = 2, mc = 144, kc = 512;
   using a_packed = std::int16_t;
-  static constexpr std::size_t panels(std::size_t rows) {
-    return rows == 1 ? 4 : rows == 2 ? 3 : rows == 3 ? 2 : 1;
-  }
+  static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
   static constexpr std::size_t order(std::size_t j, std::size_t k) { return j * kr + k; }
 
   template <std::size_t Rows, std::size_t Panels>
@@ -30,8 +29,7 @@ struct gemm_u8s8s32_6x16c2 {
     for (std::size_t i = 0; i < Rows; ++i) {
       QTK_UNROLL
       for (std::size_t j = 0; j < columns; ++j)
-        acc[i][j] = t.accumulate ? gemm_simd::load_integers(t.c + (i * columns + j) * 8)
-                                 : _mm256_setzero_si256();
+        acc[i][j] = t.accumulate ? simd::load(t.c + (i * columns + j) * 8) : _mm256_setzero_si256();
     }
     const std::int16_t* a = t.a;
     const std::byte* b = t.b;
@@ -59,8 +57,9 @@ struct gemm_u8s8s32_6x16c2 {
     }
   }
 
-  static void finish(const gemm_finish<std::int32_t>& f) { gemm_finish_run<nr>(f); }
+  static void finish(const gemm_finish<std::int32_t>& f) { gemm_finish_run<simd, nr>(f); }
 };
 
 }  // namespace qtk::inline QTK_ABI::avx2
 QTK_TARGET_END
+#endif

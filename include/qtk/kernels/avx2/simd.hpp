@@ -37,6 +37,10 @@ struct simd {
   static f32 select_nan(f32 x, f32 a, f32 b) noexcept {
     return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
   }
+  static f32 rounded(f32 x) noexcept {
+    __asm__("" : "+x"(x));
+    return x;
+  }
   static f32 abs(f32 x) noexcept { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
   static i32 round(f32 x) noexcept {
     return _mm256_cvtps_epi32(_mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));

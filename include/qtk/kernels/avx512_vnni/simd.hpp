@@ -38,6 +38,10 @@ struct simd {
   static f32 select_nan(f32 x, f32 a, f32 b) noexcept {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), b, a);
   }
+  static f32 rounded(f32 x) noexcept {
+    __asm__("" : "+v"(x));
+    return x;
+  }
   static f32 abs(f32 x) noexcept { return _mm512_abs_ps(x); }
   static i32 round(f32 x) noexcept {
     return _mm512_cvt_roundps_epi32(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

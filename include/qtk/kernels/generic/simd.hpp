@@ -33,6 +33,12 @@ struct basic_simd {
     return xsimd::select(x < zero(), a, b);
   }
   static f32 select_nan(f32 x, f32 a, f32 b) noexcept { return xsimd::select(x != x, a, b); }
+  static f32 rounded(f32 x) noexcept {
+    float lanes[width];
+    store(lanes, x);
+    __asm__("" : "+m"(lanes));
+    return load(lanes);
+  }
   static f32 abs(f32 x) noexcept { return xsimd::abs(x); }
   static i32 round(f32 x) noexcept {
     const f32 magic(12582912.0f);

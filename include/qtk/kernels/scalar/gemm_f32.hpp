@@ -4,7 +4,7 @@
 
 #include "qtk/core/half.hpp"
 #include "qtk/core/int4.hpp"
-#include "qtk/kernels/scalar/gemm_simd.hpp"
+#include "qtk/kernels/scalar/gemm_tile.hpp"
 
 namespace qtk::inline QTK_ABI::scalar {
 
@@ -81,7 +81,7 @@ struct gemm_f32_4x8 {
     }
   }
 
-  static void finish(const gemm_finish<float>& f) { gemm_finish_run<nr>(f); }
+  static void finish(const gemm_finish<float>& f) { gemm_finish_run<simd, nr>(f); }
 };
 
 }  // namespace qtk::inline QTK_ABI::scalar

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "qtk/core/int4.hpp"
-#include "qtk/kernels/scalar/gemm_simd.hpp"
+#include "qtk/kernels/scalar/gemm_tile.hpp"
 
 namespace qtk::inline QTK_ABI::scalar {
 
@@ -38,12 +38,12 @@ struct gemm_s8s4f32_4x8 {
       for (std::size_t i = 0; i < Rows; ++i)
         for (std::size_t j = 0; j < nr; ++j) {
           const auto sum = static_cast<float>(sums[i][j] - zero_points[j] * a_sums[i]);
-          t.c[i * nr + j] += gemm_simd::rounded(sum * scales[j]);
+          t.c[i * nr + j] += simd::rounded(sum * scales[j]);
         }
     }
   }
 
-  static void finish(const gemm_finish<float>& f) { gemm_finish_run<nr>(f); }
+  static void finish(const gemm_finish<float>& f) { gemm_finish_run<simd, nr>(f); }
 };
 
 }  // namespace qtk::inline QTK_ABI::scalar

@@ -37,6 +37,19 @@ struct simd {
   static f32 select_negative(f32 x, f32 a, f32 b) noexcept { return x < 0.0f ? a : b; }
   /// x is NaN ? a : b.
   static f32 select_nan(f32 x, f32 a, f32 b) noexcept { return x != x ? a : b; }
+  /// x, with its making hidden from the optimizer: a product is never fused with the addition that
+  /// follows, so that both are rounded, as on every other ISA.
+  static f32 rounded(f32 x) noexcept {
+#if QTK_X86_64
+    __asm__("" : "+x"(x));
+#elif QTK_AARCH64
+    __asm__("" : "+w"(x));
+#else
+    volatile float stored = x;
+    x = stored;
+#endif
+    return x;
+  }
   static f32 abs(f32 x) noexcept { return std::fabs(x); }
   /// Nearest integer, half to even; |x| <= 2^22.
   static i32 round(f32 x) noexcept { return static_cast<i32>(round_half_even(x)); }

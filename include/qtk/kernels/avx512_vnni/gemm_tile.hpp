@@ -1,0 +1,22 @@
+#pragma once
+
+#include "qtk/kernels/avx512_vnni/simd.hpp"
+#include "qtk/kernels/tile.hpp"
+
+#if QTK_X86_64
+QTK_TARGET_BEGIN(QTK_FEATURES_AVX512_VNNI)
+QTK_IGNORE_UNINITIALIZED_BEGIN
+/// What the GEMM kernels of this ISA share: the epilogue and the shape of the register tile.
+namespace qtk::inline QTK_ABI::avx512_vnni {
+
+/// Panels of 16 columns, one register wide, that `rows` rows take at once: 24 accumulators at most
+/// leave 8 of the 32 registers for weights and broadcasts, and 8 at least hide the latency of the
+/// FMA (4 cycles, two a cycle).
+constexpr std::size_t panels_for(std::size_t rows) { return rows == 1 ? 8 : rows <= 3 ? 4 : 2; }
+
+#  include "../gemm_finish_body.inl"
+
+}  // namespace qtk::inline QTK_ABI::avx512_vnni
+QTK_IGNORE_UNINITIALIZED_END
+QTK_TARGET_END
+#endif

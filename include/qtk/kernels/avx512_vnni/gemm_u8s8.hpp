@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstring>
+
+#include "qtk/kernels/avx512_vnni/gemm_tile.hpp"
+
+#if QTK_X86_64
+QTK_TARGET_BEGIN(QTK_FEATURES_AVX512_VNNI)
+QTK_IGNORE_UNINITIALIZED_BEGIN
+namespace qtk::inline QTK_ABI::avx512_vnni {
+
+/// int32 sums of u8 * s8 by vpdpbusd, which neither saturates nor rounds. The zero point is taken
+/// off in the epilogue, by the column sums of W.
+/// 12 x 32: two panels at a time, 24 accumulators. A step is 4 k of 16 columns, one register.
+struct gemm_u8s8s32_12x32c4 {
+  static constexpr gemm_op op = gemm_op::u8_s8;
+  static constexpr isa target = isa::avx512_vnni;
+  static constexpr const char* name = "gemm_u8s8s32_12x32c4";
+  static constexpr std::size_t mr = 12, nr = 16, kr = 4, mc = 144, kc = 1024;
+  using a_packed = std::uint8_t;
+  static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
+  static constexpr std::size_t order(std::size_t j, std::size_t k) { return j * kr + k; }
+
+  template <std::size_t Rows, std::size_t Panels>
+  static void run(const gemm_tile<std::uint8_t, std::int32_t>& t) {
+    __m512i acc[Rows][Panels];
+    QTK_UNROLL
+    for (std::size_t i = 0; i < Rows; ++i) {
+      QTK_UNROLL
+      for (std::size_t j = 0; j < Panels; ++j)
+        acc[i][j] =
+            t.accumulate ? _mm512_loadu_si512(t.c + (i * Panels + j) * nr) : _mm512_setzero_si512();
+    }
+    const std::uint8_t* a = t.a;
+    const std::byte* b = t.b;
+    for (std::size_t k = 0; k < t.k; k += kr, a += kr * Rows, b += kr * nr) {
+      __m512i w[Panels];
+      QTK_UNROLL
+      for (std::size_t j = 0; j < Panels; ++j) w[j] = _mm512_loadu_si512(b + j * t.panel_bytes);
+      QTK_UNROLL
+      for (std::size_t i = 0; i < Rows; ++i) {
+        std::int32_t four;
+        std::memcpy(&four, a + i * kr, sizeof four);
+        const __m512i x = _mm512_set1_epi32(four);
+        QTK_UNROLL
+        for (std::size_t j = 0; j < Panels; ++j)
+          acc[i][j] = _mm512_dpbusd_epi32(acc[i][j], x, w[j]);
+      }
+    }
+    QTK_UNROLL
+    for (std::size_t i = 0; i < Rows; ++i) {
+      QTK_UNROLL
+      for (std::size_t j = 0; j < Panels; ++j)
+        _mm512_storeu_si512(t.c + (i * Panels + j) * nr, acc[i][j]);
+    }
+  }
+
+  static void finish(const gemm_finish<std::int32_t>& f) { gemm_finish_run<simd, nr>(f); }
+};
+
+}  // namespace qtk::inline QTK_ABI::avx512_vnni
+QTK_IGNORE_UNINITIALIZED_END
+QTK_TARGET_END
+#endif

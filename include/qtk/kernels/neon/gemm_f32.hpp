@@ -1,0 +1,86 @@
+#pragma once
+
+#include "qtk/kernels/neon/gemm_tile.hpp"
+
+#if QTK_AARCH64
+namespace qtk::inline QTK_ABI::neon {
+
+/// Sixteen weights of one k as four vectors of fp32.
+template <gemm_op Op>
+struct f32_weights {
+  static constexpr std::size_t nr = 16;
+  static constexpr std::size_t step_bytes = nr * gemm_op_traits<Op>::weight_bits / 8;
+  static constexpr std::size_t header_bytes = nr * gemm_op_traits<Op>::header_bytes;
+
+  static void load(const std::byte* codes, const std::byte* header, float32x4_t* w) {
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(codes);
+    if constexpr (Op == gemm_op::f32_f32) {
+      QTK_UNROLL
+      for (std::size_t v = 0; v < 4; ++v) w[v] = vreinterpretq_f32_u8(vld1q_u8(bytes + 16 * v));
+    } else if constexpr (Op == gemm_op::f32_f16) {
+      QTK_UNROLL
+      for (std::size_t v = 0; v < 4; ++v)
+        w[v] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(bytes + 8 * v)));
+    } else if constexpr (Op == gemm_op::f32_bf16) {
+      QTK_UNROLL
+      for (std::size_t v = 0; v < 4; ++v)
+        w[v] = vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(bytes + 8 * v)), 16));
+    } else if constexpr (Op == gemm_op::f32_s8) {
+      dequantize(vreinterpretq_s8_u8(vld1q_u8(bytes)), header, w);
+    } else {
+      const uint8x8_t both = vld1_u8(bytes);
+      dequantize(vreinterpretq_s8_u8(vcombine_u8(vand_u8(both, vdup_n_u8(15)), vshr_n_u8(both, 4))),
+                 header, w);
+    }
+  }
+  static constexpr std::size_t order(std::size_t j) {
+    return Op == gemm_op::f32_s4 ? j % 8 * 2 + j / 8 : j;
+  }
+
+ private:
+  /// scale * (code - zero_point): the same floats as dequantize() gives.
+  static void dequantize(int8x16_t codes, const std::byte* header, float32x4_t* w) {
+    const int8x16_t zero_points =
+        vld1q_s8(reinterpret_cast<const std::int8_t*>(header + nr * sizeof(float)));
+    const int16x8_t lo = vsubl_s8(vget_low_s8(codes), vget_low_s8(zero_points));
+    const int16x8_t hi = vsubl_s8(vget_high_s8(codes), vget_high_s8(zero_points));
+    const auto* scales = reinterpret_cast<const float*>(header);
+    w[0] = vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(lo))), vld1q_f32(scales));
+    w[1] = vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_high_s16(lo))), vld1q_f32(scales + 4));
+    w[2] = vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(hi))), vld1q_f32(scales + 8));
+    w[3] = vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_high_s16(hi))), vld1q_f32(scales + 12));
+  }
+};
+
+#  include "../gemm_f32_body.inl"
+
+/// 6 x 16: 24 accumulators, 4 vectors of weights and a broadcast of 32 registers.
+template <gemm_op Op>
+struct gemm_f32_6x16 {
+  static constexpr gemm_op op = Op;
+  static constexpr isa target = isa::neon;
+  static constexpr std::size_t mr = 6, nr = 16, kr = 1, mc = 144, kc = 256;
+  static constexpr const char* name = Op == gemm_op::f32_f32    ? "gemm_f32f32f32_6x16"
+                                      : Op == gemm_op::f32_f16  ? "gemm_f32f16f32_6x16"
+                                      : Op == gemm_op::f32_bf16 ? "gemm_f32bf16f32_6x16"
+                                      : Op == gemm_op::f32_s8   ? "gemm_f32s8f32_6x16"
+                                                                : "gemm_f32s4f32_6x16";
+  using a_packed = float;
+  static constexpr std::size_t direct_rows = Op == gemm_op::f32_f32 ? mr : 3;
+  using widened = gemm_f32_6x16<gemm_op::f32_f32>;
+  static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
+  static constexpr std::size_t order(std::size_t j, std::size_t) {
+    return f32_weights<Op>::order(j);
+  }
+  template <std::size_t Rows, std::size_t Panels>
+  static void run(const gemm_tile<float, float>& t) {
+    gemm_f32_run<f32_weights<Op>, Rows, Panels>(t);
+  }
+  static void widen(const gemm_tile<float, float>& t, std::size_t panels, float* out) {
+    gemm_f32_widen<f32_weights<Op>>(t, panels, out);
+  }
+  static void finish(const gemm_finish<float>& f) { gemm_finish_run<simd, nr>(f); }
+};
+
+}  // namespace qtk::inline QTK_ABI::neon
+#endif
