@@ -3,6 +3,7 @@
 #include <qtk/kernels/elementwise.hpp>
 #include <qtk/kernels/gemm.hpp>
 #include <qtk/kernels/probe.hpp>
+#include <qtk/report/table.hpp>
 
 #include "options.hpp"
 
@@ -13,8 +14,9 @@ void add_cpu(CLI::App& app) {
   command->callback([] {
     const qtk::cpu_description d = qtk::describe_cpu();
     std::printf("cpu        %s, %zu threads\n", d.name.c_str(), d.threads);
-    std::printf("caches     L1d %s, L2 %s, L3 %s\n", human_bytes(d.l1d_bytes).c_str(),
-                human_bytes(d.l2_bytes).c_str(), human_bytes(d.l3_bytes).c_str());
+    std::printf("caches     L1d %s, L2 %s, L3 %s\n", qtk::report::human_bytes(d.l1d_bytes).c_str(),
+                qtk::report::human_bytes(d.l2_bytes).c_str(),
+                qtk::report::human_bytes(d.l3_bytes).c_str());
     const qtk::cpu_features& f = qtk::cpu();
     std::printf("features  ");
     for (const auto& [has, name] : {std::pair{f.avx2, "avx2"},

@@ -50,7 +50,7 @@ bytes read_maybe_gz(const std::string& path) {
 }
 
 void append_bytes(data_set& data, std::span<const std::byte> from) {
-  for (const std::byte b : from) data.values.push_back(std::to_integer<float>(b));
+  for (const std::byte b : from) data.values.push_back(static_cast<float>(std::to_integer<int>(b)));
 }
 
 bytes read_idx(const std::string& dir, const std::string& stem, std::uint32_t magic,
@@ -176,12 +176,6 @@ std::optional<bytes> zip_member(const bytes& zip, std::string_view wanted,
   return std::nullopt;
 }
 
-/// A numpy .npy array of a C-ordered little-endian number type, as floats.
-struct npy_array {
-  qtk::shape dims;
-  std::vector<float> values;
-};
-
 npy_array parse_npy(const bytes& b, const std::string& where) {
   QTK_CHECK(b.size() >= 12 && std::memcmp(b.data(), "\x93NUMPY", 6) == 0, where, "is not .npy");
   const bool v1 = b[6] == std::byte{1};
@@ -288,6 +282,10 @@ data_set load_data(const std::string& spec, std::size_t limit) {
   QTK_CHECK(data.count() > 0, spec, "holds no samples");
   data.source = spec;
   return data;
+}
+
+npy_array load_npy(const std::string& path) {
+  return parse_npy(qtk::read_file(path, size_limit), path);
 }
 
 void preprocess(data_set& data, const preprocessing& p) {

@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <map>
 #include <qtk/onnx.hpp>
+#include <qtk/report/table.hpp>
 
 #include "formats.hpp"
 #include "options.hpp"
@@ -57,7 +58,8 @@ void add_info(CLI::App& app) {
     for (const format_choice& f : all_formats()) {
       const std::size_t bytes = qtk::weight_bytes(f.make(m));
       std::printf(
-          "%-18s %10s  %.2fx  %s\n", std::string(f.name).c_str(), human_bytes(bytes).c_str(),
+          "%-18s %10s  %.2fx  %s\n", std::string(f.name).c_str(),
+          qtk::report::human_bytes(bytes).c_str(),
           static_cast<double>(bytes) / static_cast<double>(std::max<std::size_t>(1, reference)),
           std::string(f.what).c_str());
     }

@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   qtk_cli::add_info(app);
   qtk_cli::add_profile(app);
   qtk_cli::add_quantize(app);
+  qtk_cli::add_run(app);
   qtk_cli::add_selftest(app);
   qtk_cli::add_cpu(app);
   try {

@@ -58,7 +58,9 @@ qtk::executor_ref thread_option::executor() {
 
 progress::progress(std::string text) : text_(std::move(text)) { show(0.0); }
 
-progress::~progress() {
+progress::~progress() { clear(); }
+
+void progress::clear() const {
   if (isatty(STDERR_FILENO) != 0) std::fputs("\r\x1b[K", stderr);
 }
 
@@ -66,17 +68,6 @@ void progress::show(double fraction) const {
   if (isatty(STDERR_FILENO) == 0) return;
   std::fprintf(stderr, "\r\x1b[K%s %3.0f %%", text_.c_str(), fraction * 100.0);
   std::fflush(stderr);
-}
-
-std::string human_bytes(std::size_t bytes) {
-  const char* const units[] = {"B", "KB", "MB", "GB", "TB"};
-  double value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  while (value >= 999.5 && unit + 1 < std::size(units)) value /= 1000.0, ++unit;
-  char text[32];
-  const int digits = unit == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
-  std::snprintf(text, sizeof text, "%.*f %s", digits, value, units[unit]);
-  return text;
 }
 
 }  // namespace qtk_cli

@@ -40,6 +40,7 @@ void add_cpu(CLI::App& app);
 void add_info(CLI::App& app);
 void add_profile(CLI::App& app);
 void add_quantize(CLI::App& app);
+void add_run(CLI::App& app);
 void add_selftest(CLI::App& app);
 
 /// Shows "text 40 %" on one line of a terminal that it then clears; nothing where stderr is no
@@ -51,12 +52,10 @@ class progress {
   progress(const progress&) = delete;
   progress& operator=(const progress&) = delete;
   void show(double fraction) const;
+  void clear() const;
 
  private:
   std::string text_;
 };
-
-/// "1.23 MB"; powers of 1000.
-std::string human_bytes(std::size_t bytes);
 
 }  // namespace qtk_cli

@@ -1,5 +1,6 @@
 #include <cstdio>
 #include <qtk/onnx.hpp>
+#include <qtk/report/table.hpp>
 
 #include "formats.hpp"
 #include "options.hpp"
@@ -23,8 +24,8 @@ void add_quantize(CLI::App& app) {
     const qtk::model after = format.make(before);
     qtk::onnx::save(after, a->output);
     std::printf("%s: %s of weights, %s in %s\n", a->output.c_str(),
-                human_bytes(qtk::weight_bytes(before)).c_str(),
-                human_bytes(qtk::weight_bytes(after)).c_str(), a->format.c_str());
+                qtk::report::human_bytes(qtk::weight_bytes(before)).c_str(),
+                qtk::report::human_bytes(qtk::weight_bytes(after)).c_str(), a->format.c_str());
   });
 }
 

@@ -1,0 +1,171 @@
+#include <unistd.h>
+
+#include <cstdio>
+#include <ctime>
+#include <qtk/core/file.hpp>
+#include <qtk/cpu/info.hpp>
+#include <qtk/kernels/probe.hpp>
+#include <qtk/onnx.hpp>
+#include <qtk/report.hpp>
+
+#include "evaluate.hpp"
+#include "formats.hpp"
+#include "options.hpp"
+
+namespace qtk_cli {
+namespace {
+
+struct arguments {
+  std::string model, json, html;
+  data_options data;
+  thread_option threads;
+  std::size_t batch = 1, runs = 50;
+};
+
+std::string today() {
+  const std::time_t now = std::time(nullptr);
+  char text[16];
+  std::strftime(text, sizeof text, "%Y-%m-%d", std::gmtime(&now));
+  return text;
+}
+
+std::string file_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+void write_text(const std::string& path, const std::string& text) {
+  qtk::write_file_atomically(path, std::as_bytes(std::span(text)));
+}
+
+/// A format being weighed.
+struct candidate {
+  const format_choice* format;
+  std::unique_ptr<qtk::session> session;
+  answers result;
+  std::vector<double> ns;
+};
+
+/// Why a variant does not pay, in words.
+std::string note(const candidate& c, const qtk::report::comparison& all,
+                 const qtk::report::variant& v) {
+  const double speed = all.speed_up(v);
+  const std::string name(c.format->name);
+  if (name == "pruned50")
+    return "zeros are stored and multiplied like any weight: not smaller and not faster until a "
+           "sparse "
+           "format holds them";
+  if (speed >= 0.995) return {};
+  if (name == "pruned50+int8" || name == "int8-dynamic" || name == "int4-dynamic")
+    return qtk::report::format(
+        "%.2fx the time of fp32 here: layers this small spend more on quantizing "
+        "activations than integer products save",
+        1.0 / speed);
+  return qtk::report::format(
+      "%.2fx the time of fp32 here: weights fit the cache, so widening them to "
+      "fp32 costs more than the memory traffic it saves",
+      1.0 / speed);
+}
+
+/// Events of `runs` runs of one session, as a receipt.
+qtk::report::receipt_section receipt_of(const candidate& c, std::span<const qtk::any_tensor> inputs,
+                                        const qtk::profile::peaks& peaks, std::size_t runs) {
+  static_cast<void>(c.session->run(inputs));
+  qtk::profile::reset();
+  qtk::profile::enable();
+  for (std::size_t i = 0; i < runs; ++i) static_cast<void>(c.session->run(inputs));
+  qtk::profile::enable(false);
+  return {std::string(c.format->name) + ": where the time goes", qtk::profile::receipt(peaks)};
+}
+
+void compare(arguments& a) {
+  const data_set data = a.data.load();
+  const qtk::model trained = with_scores(qtk::onnx::load(a.model));
+  const std::size_t batch = allowed_batch(trained, a.batch);
+  const auto inputs = sample_inputs(trained, &data, batch);
+  const std::vector<qtk::shape> shapes{inputs[0].shape()};
+
+  const progress bar("comparing");
+  std::vector<candidate> all;
+  for (const format_choice& f : all_formats()) {
+    candidate c{.format = &f, .session = nullptr, .result = {}, .ns = {}};
+    c.session = std::make_unique<qtk::session>(
+        f.make(trained), qtk::session_options{.executor = a.threads.executor(), .batch = batch});
+    all.push_back(std::move(c));
+    const double done = static_cast<double>(all.size() - 1),
+                 parts = static_cast<double>(all_formats().size());
+    all.back().result = run_all(*all.back().session, data, 32, [&](double fraction) {
+      bar.show(0.6 * (done + fraction) / parts);
+    });
+  }
+  // Latency: all formats in turn, several rounds, so that a slow moment of the machine hits them
+  // alike.
+  constexpr std::size_t rounds = 5;
+  for (std::size_t round = 0; round < rounds; ++round)
+    for (candidate& c : all) {
+      const std::size_t share = std::max<std::size_t>(1, a.runs / rounds);
+      const auto ns = qtk::profile::measure(
+          [&] { static_cast<void>(c.session->run(inputs)); },
+          {.warmup = 2, .min_runs = share, .max_runs = 20 * share, .min_time_ms = 20});
+      c.ns.insert(c.ns.end(), ns.begin(), ns.end());
+      bar.show(0.6 + 0.3 * static_cast<double>(round + 1) / rounds);
+    }
+
+  const qtk::isa isa = all[0].session->target();
+  qtk::report::comparison table{.model = file_name(a.model),
+                                .cpu = qtk::describe_cpu().name,
+                                .isa = std::string(qtk::name(isa)),
+                                .threads = a.threads.count(),
+                                .samples = data.count(),
+                                .batch = batch,
+                                .variants = {}};
+  for (const candidate& c : all) {
+    const qtk::profile::timing t = qtk::profile::summarize(c.ns);
+    // What was stored, not what is packed: the size of a file.
+    table.variants.push_back({.name = std::string(c.format->name),
+                              .size_bytes = qtk::weight_bytes(c.format->make(trained)),
+                              .median_ms = t.median * 1e-6,
+                              .p95_ms = t.p95 * 1e-6,
+                              .accuracy = accuracy(c.result, data),
+                              .sqnr_db = output_sqnr_db(all[0].result, c.result),
+                              .peak_bytes = c.session->memory(shapes).total(),
+                              .note = {}});
+  }
+  for (std::size_t i = 1; i < all.size(); ++i)
+    table.variants[i].note = note(all[i], table, table.variants[i]);
+  qtk::report::mark_pareto(table);
+
+  if (!a.html.empty()) {
+    const qtk::profile::peaks peaks = qtk::measure_peaks(isa);
+    std::vector<qtk::report::receipt_section> receipts;
+    for (const candidate& c : all)
+      if (c.format->name == "fp32" || c.format->name == "int8-dynamic")
+        receipts.push_back(receipt_of(c, inputs, peaks, 20));
+    write_text(a.html, qtk::report::to_html({table, peaks, std::move(receipts), today()}));
+  }
+  if (!a.json.empty()) write_text(a.json, qtk::report::to_json(table));
+  bar.clear();
+  std::fputs(qtk::report::comparison_table(table).str().c_str(), stdout);
+  if (isatty(STDOUT_FILENO) == 0) return;  // piped: nothing but the table
+  for (const std::string& line : qtk::report::notes(table)) std::printf("  %s\n", line.c_str());
+  std::printf("%s\n", qtk::report::recommendation(table).c_str());
+}
+
+}  // namespace
+
+void add_compare(CLI::App& app) {
+  auto* command = app.add_subcommand(
+      "compare", "a model in every format: size, speed, accuracy, and which to pick");
+  const auto a = std::make_shared<arguments>();
+  command->add_option("model", a->model, "ONNX file")->required();
+  a->data.add_to(*command, true);
+  a->threads.add_to(*command);
+  command->add_option("--batch", a->batch, "samples per run when timing")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
+  command->add_option("--runs", a->runs, "timed runs per format, at least")
+      ->capture_default_str()
+      ->check(CLI::Range(5, 100000));
+  command->add_option("--json", a->json, "write the numbers here");
+  command->add_option("--report", a->html, "write a page with plots and receipts here");
+  command->callback([a] { compare(*a); });
+}
+
+}  // namespace qtk_cli

@@ -1,0 +1,51 @@
+#include <iostream>
+#include <qtk/core/file.hpp>
+#include <qtk/kernels/probe.hpp>
+#include <qtk/onnx.hpp>
+#include <qtk/profile.hpp>
+#include <sstream>
+
+#include "evaluate.hpp"
+#include "formats.hpp"
+#include "options.hpp"
+
+namespace qtk_cli {
+
+void add_profile(CLI::App& app) {
+  struct arguments {
+    std::string model, format = "fp32", trace;
+    thread_option threads;
+    std::size_t batch = 1, runs = 20;
+  };
+  auto* command = app.add_subcommand("profile", "who takes the time, and which bound holds");
+  const auto a = std::make_shared<arguments>();
+  command->add_option("model", a->model, "ONNX file")->required();
+  command->add_option("--format", a->format, "as in quantize --to")->capture_default_str();
+  command->add_option("--batch", a->batch, "samples per run")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
+  command->add_option("--runs", a->runs, "runs to add up")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000));
+  command->add_option("--trace", a->trace, "write Chrome trace JSON here, for Perfetto");
+  a->threads.add_to(*command);
+  command->callback([a] {
+    const qtk::model m = find_format(a->format).make(qtk::onnx::load(a->model));
+    const std::size_t batch = allowed_batch(m, a->batch);
+    const qtk::session session(m, {.executor = a->threads.executor(), .batch = batch});
+    const auto inputs = sample_inputs(session.graph(), nullptr, batch);
+    const qtk::profile::peaks peaks = qtk::measure_peaks(session.target());
+    for (int i = 0; i < 3; ++i) static_cast<void>(session.run(inputs));
+    qtk::profile::enable();
+    for (std::size_t i = 0; i < a->runs; ++i) static_cast<void>(session.run(inputs));
+    qtk::profile::enable(false);
+    std::cout << qtk::profile::receipt(peaks);
+    if (a->trace.empty()) return;
+    std::ostringstream json;
+    qtk::profile::write_trace(json, qtk::profile::snapshot());
+    const std::string text = json.str();
+    qtk::write_file_atomically(a->trace, std::as_bytes(std::span(text)));
+  });
+}
+
+}  // namespace qtk_cli
