@@ -1,0 +1,23 @@
+#!/bin/sh
+# The main job on an embedded default: `sh examples/demo.sh`. Sets a fresh Debian machine up (root or sudo),
+# builds the qtk program, compares a small trained classifier of handwritten digits in every format, and
+# writes a report to look at. Arguments go to `qtk compare`: sh examples/demo.sh MODEL.onnx --data SPEC
+set -eu
+cd "$(dirname "$0")/.."
+. cmake/setup.sh
+need g++ cmake make
+need_header xsimd/xsimd.hpp libxsimd-dev
+need_header protozero/pbf_reader.hpp libprotozero-dev
+need_header nlohmann/json.hpp nlohmann-json3-dev
+need_header CLI/CLI.hpp libcli11-dev
+need_header zlib.h zlib1g-dev
+install_missing
+
+configure_and_build demo qtk_cli
+qtk=build/demo/examples/qtk/qtk
+[ $# -gt 0 ] || set -- examples/data/digits.onnx --data builtin:digits
+$qtk cpu
+echo
+$qtk compare "$@" --json build/report.json --report build/report.html
+echo
+echo "report: build/report.html (a page with plots), build/report.json"

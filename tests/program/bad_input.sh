@@ -1,0 +1,52 @@
+#!/bin/sh
+# Bad input gets one clear line on stderr, exit code 1, and writes nothing.
+# usage: bad_input.sh QTK DIGITS.onnx
+set -u
+qtk=$1 digits=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+wrong=0
+
+# refuses PATTERN ARGUMENTS...: exit code 1, one line that matches.
+refuses() {
+  pattern=$1
+  shift
+  "$qtk" "$@" >out.txt 2>err.txt
+  code=$?
+  if [ $code -ne 1 ] || [ "$(wc -l <err.txt)" -ne 1 ] || ! grep -q "$pattern" err.txt; then
+    echo "WRONG ($code): qtk $*: expected '$pattern', got:"
+    cat err.txt
+    wrong=$((wrong + 1))
+  fi
+}
+
+head -c 0 "$digits" >empty.onnx
+head -c 1000 "$digits" >short.onnx
+head -c 200000 "$digits" >long.onnx
+head -c 5000 /dev/urandom >random.onnx
+for bad in empty short long random; do
+  refuses "$bad.onnx" info $bad.onnx
+  refuses "$bad.onnx" compare $bad.onnx --data builtin:digits --json out.json --report out.html
+  refuses "$bad.onnx" quantize $bad.onnx --to int8-dynamic -o out.onnx
+done
+refuses "absent.onnx" info absent.onnx
+refuses "" info .
+refuses "unknown format 'int3'" quantize "$digits" --to int3 -o out.onnx
+refuses "unknown source" compare "$digits" --data nonsense
+refuses "absent.csv" compare "$digits" --data csv:absent.csv --json out.json
+refuses "t10k-images" compare "$digits" --data mnist:absent
+printf '1,2,3\n2,x,4\n' >bad.csv
+refuses "bad.csv line 2: 'x' is not a number" compare "$digits" --data csv:bad.csv
+printf '1,2,3\n2,4\n' >ragged.csv
+refuses "ragged.csv line 2: 2 fields" compare "$digits" --data csv:ragged.csv
+printf '1,2,3\n2,4,5\n' >small.csv
+refuses "input 'image'" compare "$digits" --data csv:small.csv --json out.json --report out.html
+head -c 3000 /dev/urandom >bad.npz
+refuses "bad.npz" compare "$digits" --data npz:bad.npz
+QTK_ISA=sse9 refuses "unknown ISA 'sse9'" cpu
+for written in out.json out.html out.onnx; do
+  [ ! -e $written ] || { echo "WRONG: $written was written"; wrong=$((wrong + 1)); }
+done
+echo "$wrong wrong"
+[ $wrong -eq 0 ]
