@@ -1,80 +1,109 @@
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cerrno>
+#include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "qtk/core/error.hpp"
 
+/// Whole files in and out. POSIX rather than <filesystem>, which costs every reader 0.5 s to
+/// compile.
 namespace qtk::inline QTK_ABI {
 
 namespace detail {
-struct file_closer {
-  void operator()(std::FILE* f) const noexcept { std::fclose(f); }
+/// An open file that closes with its scope.
+struct file_handle {
+  std::FILE* stream = nullptr;
+  explicit file_handle(std::FILE* f) : stream(f) {}
+  file_handle(const file_handle&) = delete;
+  file_handle& operator=(const file_handle&) = delete;
+  ~file_handle() {
+    if (stream != nullptr) std::fclose(stream);
+  }
+  /// Whether everything reached the system: a full disk may show only here.
+  bool close() { return std::fclose(std::exchange(stream, nullptr)) == 0; }
 };
-using file_handle = std::unique_ptr<std::FILE, file_closer>;
+
+/// Size of a regular file; qtk::error where there is none.
+inline std::size_t regular_file_size(const std::string& path) {
+  struct stat s {};
+  QTK_CHECK(stat(path.c_str(), &s) == 0, path,
+            errno == ENOENT ? "no such file" : std::strerror(errno));
+  QTK_CHECK(!S_ISDIR(s.st_mode), path, "is a directory");
+  QTK_CHECK(S_ISREG(s.st_mode), path, "not a regular file");
+  return static_cast<std::size_t>(s.st_size);
+}
 }  // namespace detail
 
 /// `size` bytes from `offset`, both checked against the file's size before anything is allocated.
-/// qtk::error names a file that is missing, a folder, a device, too short or unreadable.
+/// qtk::error names a file that is missing, a directory, a device, too short or unreadable.
 [[nodiscard]] inline std::vector<std::byte> read_file_range(const std::string& path,
                                                             std::size_t offset, std::size_t size) {
-  std::error_code code;
-  const auto status = std::filesystem::status(path, code);
-  QTK_CHECK(std::filesystem::exists(status), path, "no such file");
-  QTK_CHECK(std::filesystem::is_regular_file(status), path, "not a regular file");
-  const auto total = std::filesystem::file_size(path, code);
-  QTK_CHECK(!code, path, code.message());
+  const std::size_t total = detail::regular_file_size(path);
   QTK_CHECK(offset <= total && size <= total - offset, path, size, " bytes at ", offset,
             " of a file of ", total);
   const detail::file_handle file(std::fopen(path.c_str(), "rb"));
-  QTK_CHECK(file != nullptr, path, std::strerror(errno));
-  std::vector<std::byte> bytes(size);
-  QTK_CHECK(std::fseek(file.get(), static_cast<long>(offset), SEEK_SET) == 0, path,
+  QTK_CHECK(file.stream != nullptr, path, std::strerror(errno));
+  QTK_CHECK(fseeko(file.stream, static_cast<off_t>(offset), SEEK_SET) == 0, path,
             std::strerror(errno));
+  std::vector<std::byte> bytes(size);
   // A file that shrinks meanwhile reads short.
-  QTK_CHECK(std::fread(bytes.data(), 1, size, file.get()) == size, path, "cannot read ", size,
+  QTK_CHECK(std::fread(bytes.data(), 1, size, file.stream) == size, path, "cannot read ", size,
             " bytes");
   return bytes;
 }
 
-/// A whole file of at most `limit` bytes; qtk::error as read_file_range.
+/// A whole file of at most `limit` bytes; qtk::error as read_file_range, and where it is larger.
 [[nodiscard]] inline std::vector<std::byte> read_file(const std::string& path, std::size_t limit) {
-  std::error_code code;
-  const auto status = std::filesystem::status(path, code);
-  QTK_CHECK(std::filesystem::exists(status), path, "no such file");
-  QTK_CHECK(std::filesystem::is_regular_file(status), path, "not a regular file");
-  const auto size = std::filesystem::file_size(path, code);
-  QTK_CHECK(!code, path, code.message());
+  const std::size_t size = detail::regular_file_size(path);
   QTK_CHECK(size <= limit, path, size, " bytes, the limit is ", limit);
-  return read_file_range(path, 0, static_cast<std::size_t>(size));
+  return read_file_range(path, 0, size);
 }
 
 /// Writes to a temporary name beside `path`, then renames: a reader sees the old file or the whole
-/// new one, and a failure leaves nothing behind. qtk::error names the file and the reason.
+/// new one, and a failure leaves nothing behind. A link stays a link, its target is replaced; a
+/// device or pipe (/dev/stdout) is written in place, as renaming over it would remove it.
+/// qtk::error names the file and the reason.
 inline void write_file_atomically(const std::string& path, std::span<const std::byte> bytes) {
+  const auto put = [&](std::FILE* f) {
+    return std::fwrite(bytes.data(), 1, bytes.size(), f) == bytes.size();
+  };
+  std::string target = path;
+  struct stat s {};
+  if (stat(path.c_str(), &s) == 0) {
+    QTK_CHECK(!S_ISDIR(s.st_mode), path, "is a directory");
+    if (!S_ISREG(s.st_mode)) {
+      detail::file_handle file(std::fopen(path.c_str(), "wb"));
+      QTK_CHECK(file.stream != nullptr, path, std::strerror(errno));
+      const bool written = put(file.stream);
+      QTK_CHECK(file.close() && written, path, std::strerror(errno));
+      return;
+    }
+    char* const resolved = realpath(path.c_str(), nullptr);
+    QTK_CHECK(resolved != nullptr, path, std::strerror(errno));
+    target = resolved;
+    std::free(resolved);
+  }
   std::string temporary;
-  detail::file_handle file;
-  for (int attempt = 0; file == nullptr; ++attempt) {
-    temporary = cat(path, ".tmp", attempt);
-    file.reset(std::fopen(temporary.c_str(), "wbx"));  // x: never over a file that exists
-    QTK_CHECK(file != nullptr || (errno == EEXIST && attempt < 100), path, std::strerror(errno));
+  detail::file_handle file(nullptr);
+  for (int attempt = 0; file.stream == nullptr; ++attempt) {
+    temporary = cat(target, ".tmp", attempt);
+    file.stream = std::fopen(temporary.c_str(), "wbx");  // x: never over a file that exists
+    QTK_CHECK(file.stream != nullptr || (errno == EEXIST && attempt < 100), path,
+              std::strerror(errno));
   }
-  const bool written = std::fwrite(bytes.data(), 1, bytes.size(), file.get()) == bytes.size();
-  const bool closed = std::fclose(file.release()) == 0;  // a full disk may show only here
-  const int reason = errno;
-  std::error_code code;
-  if (written && closed) {
-    std::filesystem::rename(temporary, path, code);
-    if (!code) return;
-  }
-  const std::string why = written && closed ? code.message() : std::string(std::strerror(reason));
-  std::filesystem::remove(temporary, code);
+  const bool written = put(file.stream);
+  if (file.close() && written && std::rename(temporary.c_str(), target.c_str()) == 0) return;
+  const std::string why = std::strerror(errno);
+  std::remove(temporary.c_str());
   fail(why, path);
 }
 
