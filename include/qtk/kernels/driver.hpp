@@ -201,20 +201,20 @@ class gemm_driver {
     return most;
   }();
 
-  /// K's microkernels for 1 .. Rows rows, by rows: with one panel, the panels of a full tile, and
-  /// the panels of a tile of so many rows.
+  /// K's microkernels for 1 .. Rows rows, by rows: with one panel; with those of a full tile, where
+  /// the tile is one of several and so at least half as high; with those of a tile on its own.
   template <class K, std::size_t Rows>
   static constexpr auto microkernels = []<std::size_t... R>(std::index_sequence<R...>) {
     return std::array<std::array<run_function, Rows>, 3>{{
         {{&K::template run<R + 1, 1>...}},
-        {{&K::template run<R + 1, main_panels>...}},
+        {{&K::template run<R + 1, (2 * (R + 1) < mr ? K::panels(R + 1) : main_panels)>...}},
         {{&K::template run<R + 1, K::panels(R + 1)>...}},
     }};
   }
   (std::make_index_sequence<Rows>{});
 
   [[nodiscard]] run_function microkernel(std::size_t rows, std::size_t panels) const noexcept {
-    const std::size_t row = panels == 1 ? 0 : panels == main_panels ? 1 : 2;
+    const std::size_t row = panels == 1 ? 0 : tiles_ > 1 ? 1 : 2;
     if constexpr (widens)
       if (rows_ > direct_rows) return microkernels<typename Kernel::widened, mr>[row][rows - 1];
     return microkernels<Kernel, direct_rows>[row][rows - 1];
