@@ -53,8 +53,8 @@ inline bytes tensor_proto(const std::string& name, std::int64_t type,
   return tensor_head(name, type, dims) + field(proto::tensor::raw_data, raw_data);
 }
 /// fp32, all elements the same.
-inline bytes weight(const std::string& name, const std::vector<std::int64_t>& dims,
-                    float value = 0.5f) {
+inline bytes weight_proto(const std::string& name, const std::vector<std::int64_t>& dims,
+                          float value = 0.5f) {
   std::size_t n = 1;
   for (const std::int64_t d : dims) n *= static_cast<std::size_t>(d);
   bytes data;

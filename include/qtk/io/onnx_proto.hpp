@@ -84,7 +84,7 @@ namespace value_info {
 enum field : std::uint32_t { name = 1, type = 2 };
 }
 namespace type {
-enum field : std::uint32_t { tensor_type = 1 };
+enum field : std::uint32_t { tensor_type = 1, denotation = 6 };
 enum tensor_field : std::uint32_t { elem_type = 1, shape = 2 };
 enum shape_field : std::uint32_t { dim = 1 };
 enum dim_field : std::uint32_t { dim_value = 1, dim_param = 2 };

@@ -131,7 +131,7 @@ class model_reader {
           inputs_.push_back(read_value(message.message("input", inputs++)));
           break;
         case proto::graph::output:
-          m_.outputs.push_back(read_value(message.message("output", outputs++)).info);
+          outputs_.push_back(read_value(message.message("output", outputs++)));
           break;
         default:
           message.skip();
@@ -256,7 +256,7 @@ class model_reader {
 
   struct typed_value {
     value_info info;
-    std::int64_t type = 0;  // 0: not a tensor
+    std::int64_t type = 0;  // TensorProto.DataType
   };
 
   typed_value read_value(proto_reader message) {
@@ -268,6 +268,9 @@ class model_reader {
         case proto::value_info::type: {
           proto_reader type = message.message("type");
           while (type.next()) {
+            QTK_CHECK(
+                type.field() == proto::type::tensor_type || type.field() == proto::type::denotation,
+                type.where(), "not a tensor");
             if (type.field() == proto::type::tensor_type)
               read_type(type.message("tensor_type"), v);
             else
@@ -322,15 +325,22 @@ class model_reader {
     return d;
   }
 
+  static void check_type(const typed_value& v, std::string_view what) {
+    QTK_CHECK(proto::format_of(v.type), cat(what, v.info.name, "'"), "type ",
+              proto::type_name(v.type), " is not supported");
+  }
+
   /// What only the whole graph can tell.
   void finish() {
     std::set<std::string_view> given;
     for (typed_value& v : inputs_) {
       if (m_.find_weight(v.info.name) != nullptr) continue;  // listed as an input too: IR < 4
-      QTK_CHECK(v.type != 0, cat("input '", v.info.name, "'"), "is not a tensor of a known type");
-      QTK_CHECK(proto::format_of(v.type), cat("input '", v.info.name, "'"), "type ",
-                proto::type_name(v.type), " is not supported");
+      check_type(v, "input '");
       m_.inputs.push_back(std::move(v.info));
+    }
+    for (typed_value& v : outputs_) {
+      check_type(v, "output '");
+      m_.outputs.push_back(std::move(v.info));
     }
     for (const value_info& v : m_.inputs)
       QTK_CHECK(given.insert(v.name).second, cat("input '", v.name, "'"), "is listed twice");
@@ -344,7 +354,7 @@ class model_reader {
   limits limit_;
   external_data external_;
   model m_;
-  std::vector<typed_value> inputs_;
+  std::vector<typed_value> inputs_, outputs_;
 };
 
 /// Reads with every error ending up as one qtk::error that starts with `where`.
