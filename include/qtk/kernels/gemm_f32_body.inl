@@ -25,15 +25,23 @@ inline void gemm_f32_run(const gemm_tile<float, float>& t) {
     left -= length;
     const std::byte* codes = group + Weights::header_bytes + skip * Weights::step_bytes;
     for (std::size_t k = 0; k < length; ++k, codes += Weights::step_bytes, a += Rows) {
-      simd::f32 w[columns];
+      // The side with fewer registers stays in them: weights of all panels, or the rows' values.
+      constexpr std::size_t width = Rows < columns ? vectors : columns;
       QTK_UNROLL
-      for (std::size_t p = 0; p < Panels; ++p)
-        Weights::load(codes + p * t.panel_bytes, group + p * t.panel_bytes, w + p * vectors);
-      QTK_UNROLL
-      for (std::size_t i = 0; i < Rows; ++i) {
-        const simd::f32 x = simd::set1(a[i]);
+      for (std::size_t j0 = 0; j0 < columns; j0 += width) {
+        simd::f32 w[width];
         QTK_UNROLL
-        for (std::size_t j = 0; j < columns; ++j) acc[i][j] = simd::mul_add(x, w[j], acc[i][j]);
+        for (std::size_t j = 0; j < width; j += vectors) {
+          const std::size_t panel = (j0 + j) / vectors * t.panel_bytes;
+          Weights::load(codes + panel, group + panel, w + j);
+        }
+        QTK_UNROLL
+        for (std::size_t i = 0; i < Rows; ++i) {
+          const simd::f32 x = simd::set1(a[i]);
+          QTK_UNROLL
+          for (std::size_t j = 0; j < width; ++j)
+            acc[i][j0 + j] = simd::mul_add(x, w[j], acc[i][j0 + j]);
+        }
       }
     }
   }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstring>
+
 #include "qtk/kernels/avx2/simd.hpp"
 #include "qtk/kernels/tile.hpp"
 
@@ -13,6 +15,13 @@ namespace qtk::inline QTK_ABI::avx2 {
 /// cycles, two a cycle).
 constexpr std::size_t panels_for(std::size_t rows) {
   return rows == 1 ? 4 : rows == 2 ? 3 : rows == 3 ? 2 : 1;
+}
+
+/// Four bytes of A, everywhere.
+inline __m256i broadcast4(const void* p) noexcept {
+  std::int32_t four;
+  std::memcpy(&four, p, sizeof four);
+  return _mm256_set1_epi32(four);
 }
 
 #  include "../gemm_finish_body.inl"

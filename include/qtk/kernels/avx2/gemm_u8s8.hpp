@@ -1,7 +1,5 @@
 #pragma once
 
-#include <cstring>
-
 #include "qtk/kernels/avx2/gemm_tile.hpp"
 
 #if QTK_X86_64
@@ -34,19 +32,17 @@ struct gemm_u8s8s32_6x16c2 {
     const std::int16_t* a = t.a;
     const std::byte* b = t.b;
     for (std::size_t k = 0; k < t.k; k += kr, a += kr * Rows, b += kr * nr) {
-      __m256i w[columns];
       QTK_UNROLL
-      for (std::size_t j = 0; j < columns; ++j)
-        w[j] = _mm256_cvtepi8_epi16(_mm_loadu_si128(
-            reinterpret_cast<const __m128i*>(b + j / 2 * t.panel_bytes + j % 2 * 16)));
-      QTK_UNROLL
-      for (std::size_t i = 0; i < Rows; ++i) {
-        std::int32_t pair;
-        std::memcpy(&pair, a + i * kr, sizeof pair);
-        const __m256i x = _mm256_set1_epi32(pair);
+      for (std::size_t p = 0; p < Panels; ++p) {
+        const auto* codes = reinterpret_cast<const __m128i*>(b + p * t.panel_bytes);
+        const __m256i lo = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes));
+        const __m256i hi = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes + 1));
         QTK_UNROLL
-        for (std::size_t j = 0; j < columns; ++j)
-          acc[i][j] = _mm256_add_epi32(acc[i][j], _mm256_madd_epi16(x, w[j]));
+        for (std::size_t i = 0; i < Rows; ++i) {
+          const __m256i x = broadcast4(a + i * kr);
+          acc[i][2 * p] = _mm256_add_epi32(acc[i][2 * p], _mm256_madd_epi16(x, lo));
+          acc[i][2 * p + 1] = _mm256_add_epi32(acc[i][2 * p + 1], _mm256_madd_epi16(x, hi));
+        }
       }
     }
     QTK_UNROLL

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <cstring>
-
 #include "qtk/kernels/avx512_vnni/gemm_tile.hpp"
 
 #if QTK_X86_64
@@ -9,8 +7,9 @@ QTK_TARGET_BEGIN(QTK_FEATURES_AVX512_VNNI)
 QTK_IGNORE_UNINITIALIZED_BEGIN
 namespace qtk::inline QTK_ABI::avx512_vnni {
 
-/// Per group: int32 sum of s8 * (u4 - zero point), times the group's scale, added up in fp32. The
-/// codes are vpdpbusd's unsigned operand, A its signed one.
+#  include "../gemm_s8s4_body.inl"
+
+/// s8 times int4 in groups: the codes are vpdpbusd's unsigned operand, A its signed one.
 /// A step of codes is 64 bytes, 8 k of 16 columns: the low nibbles are k 0..3, the high ones 4..7.
 struct gemm_s8s4f32_12x32c8 {
   static constexpr gemm_op op = gemm_op::s8_s4;
@@ -24,62 +23,45 @@ struct gemm_s8s4f32_12x32c8 {
   }
 
   template <std::size_t Rows, std::size_t Panels>
-  static void run(const gemm_tile<std::int8_t, float>& t) {
-    constexpr std::size_t header_bytes = nr * 5, step_bytes = nr * kr / 2;
-    const std::int8_t* a = t.a;
-    const std::int32_t* a_sums = t.a_sums;
-    const std::byte* group = t.b;
-    bool first = !t.accumulate;
-    if (t.k == 0 && first) std::fill_n(t.c, Rows * nr * Panels, 0.0f);
-    for (std::size_t left = t.k; left != 0; group += t.group_bytes, a_sums += Rows) {
-      const std::size_t length = left < t.group_k ? left : t.group_k;
-      left -= length;
-      __m512i sums[Rows][Panels];
+  static void multiply(const std::int8_t* a, const std::byte* codes, std::size_t panel_bytes,
+                       std::size_t k, std::int32_t* dots) {
+    constexpr std::size_t step_bytes = nr * kr / 2;
+    __m512i acc[Rows][Panels];
+    QTK_UNROLL
+    for (std::size_t i = 0; i < Rows; ++i) {
       QTK_UNROLL
-      for (std::size_t i = 0; i < Rows; ++i) {
-        QTK_UNROLL
-        for (std::size_t j = 0; j < Panels; ++j) sums[i][j] = _mm512_setzero_si512();
-      }
-      const std::byte* codes = group + header_bytes;
-      for (std::size_t k = 0; k < length; k += kr, a += kr * Rows, codes += step_bytes) {
-        const __m512i mask = _mm512_set1_epi8(15);
-        __m512i lo[Panels], hi[Panels];
-        QTK_UNROLL
-        for (std::size_t j = 0; j < Panels; ++j) {
-          const __m512i both = _mm512_loadu_si512(codes + j * t.panel_bytes);
-          lo[j] = _mm512_and_si512(both, mask);
-          hi[j] = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
-        }
-        QTK_UNROLL
-        for (std::size_t i = 0; i < Rows; ++i) {
-          std::int32_t four[2];
-          std::memcpy(four, a + i * kr, sizeof four);
-          QTK_UNROLL
-          for (std::size_t j = 0; j < Panels; ++j) {
-            sums[i][j] = _mm512_dpbusd_epi32(sums[i][j], lo[j], _mm512_set1_epi32(four[0]));
-            sums[i][j] = _mm512_dpbusd_epi32(sums[i][j], hi[j], _mm512_set1_epi32(four[1]));
-          }
-        }
-      }
+      for (std::size_t j = 0; j < Panels; ++j) acc[i][j] = _mm512_setzero_si512();
+    }
+    for (std::size_t s = 0; s < k; s += kr, a += kr * Rows, codes += step_bytes) {
+      const __m512i mask = _mm512_set1_epi8(15);
+      __m512i lo[Panels], hi[Panels];
       QTK_UNROLL
       for (std::size_t j = 0; j < Panels; ++j) {
-        const std::byte* const header = group + j * t.panel_bytes;
-        const __m512 scale = _mm512_loadu_ps(header);
-        const __m512i zero_point = _mm512_cvtepi8_epi32(
-            _mm_loadu_si128(reinterpret_cast<const __m128i*>(header + nr * sizeof(float))));
+        const __m512i both = _mm512_loadu_si512(codes + j * panel_bytes);
+        lo[j] = _mm512_and_si512(both, mask);
+        hi[j] = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
+      }
+      QTK_UNROLL
+      for (std::size_t i = 0; i < Rows; ++i) {
+        const __m512i x = broadcast4(a + i * kr), y = broadcast4(a + i * kr + 4);
         QTK_UNROLL
-        for (std::size_t i = 0; i < Rows; ++i) {
-          float* const c = t.c + (i * Panels + j) * nr;
-          const __m512i sum = simd::sub(sums[i][j], simd::mul(simd::set1(a_sums[i]), zero_point));
-          const __m512 scaled = simd::rounded(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale));
-          _mm512_storeu_ps(c,
-                           _mm512_add_ps(first ? _mm512_setzero_ps() : _mm512_loadu_ps(c), scaled));
+        for (std::size_t j = 0; j < Panels; ++j) {
+          acc[i][j] = _mm512_dpbusd_epi32(acc[i][j], lo[j], x);
+          acc[i][j] = _mm512_dpbusd_epi32(acc[i][j], hi[j], y);
         }
       }
-      first = false;
+    }
+    QTK_UNROLL
+    for (std::size_t i = 0; i < Rows; ++i) {
+      QTK_UNROLL
+      for (std::size_t j = 0; j < Panels; ++j)
+        _mm512_storeu_si512(dots + (i * Panels + j) * nr, acc[i][j]);
     }
   }
-
+  template <std::size_t Rows, std::size_t Panels>
+  static void run(const gemm_tile<std::int8_t, float>& t) {
+    gemm_s8s4_run<gemm_s8s4f32_12x32c8, Rows, Panels>(t);
+  }
   static void finish(const gemm_finish<float>& f) { gemm_finish_run<simd, nr>(f); }
 };
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstring>
+
 #include "qtk/kernels/avx512_vnni/simd.hpp"
 #include "qtk/kernels/tile.hpp"
 
@@ -13,6 +15,13 @@ namespace qtk::inline QTK_ABI::avx512_vnni {
 /// leave 8 of the 32 registers for weights and broadcasts, and 8 at least hide the latency of the
 /// FMA (4 cycles, two a cycle).
 constexpr std::size_t panels_for(std::size_t rows) { return rows == 1 ? 8 : rows <= 3 ? 4 : 2; }
+
+/// Four bytes of A, everywhere.
+inline __m512i broadcast4(const void* p) noexcept {
+  std::int32_t four;
+  std::memcpy(&four, p, sizeof four);
+  return _mm512_set1_epi32(four);
+}
 
 #  include "../gemm_finish_body.inl"
 

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <cstring>
-
 #include "qtk/kernels/avx512_vnni/gemm_tile.hpp"
 
 #if QTK_X86_64
@@ -39,9 +37,7 @@ struct gemm_u8s8s32_12x32c4 {
       for (std::size_t j = 0; j < Panels; ++j) w[j] = _mm512_loadu_si512(b + j * t.panel_bytes);
       QTK_UNROLL
       for (std::size_t i = 0; i < Rows; ++i) {
-        std::int32_t four;
-        std::memcpy(&four, a + i * kr, sizeof four);
-        const __m512i x = _mm512_set1_epi32(four);
+        const __m512i x = broadcast4(a + i * kr);
         QTK_UNROLL
         for (std::size_t j = 0; j < Panels; ++j)
           acc[i][j] = _mm512_dpbusd_epi32(acc[i][j], x, w[j]);

@@ -34,9 +34,8 @@ inline double probe_int8(std::size_t rounds) {
   __m512i sum[chains];
   QTK_UNROLL
   for (std::size_t k = 0; k < chains; ++k) sum[k] = _mm512_set1_epi32(static_cast<int>(k));
-  __m512i a = _mm512_set1_epi32(0x00030002), b = _mm512_set1_epi32(0x00050001);
+  const __m512i a = _mm512_set1_epi32(0x00030002), b = _mm512_set1_epi32(0x00050001);
   for (std::size_t r = 0; r < rounds; ++r) {
-    __asm__ volatile("" : "+v"(a), "+v"(b));
     QTK_UNROLL
     for (std::size_t k = 0; k < chains; ++k) {
       sum[k] = _mm512_dpbusd_epi32(sum[k], a, b);
