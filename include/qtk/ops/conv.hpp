@@ -106,32 +106,63 @@ class conv2d {
     const gemm_op op = groups_[0].kernel().op;
     return op == gemm_op::u8_s8 || op == gemm_op::s8_s4;
   }
+  [[nodiscard]] bool padded() const noexcept {
+    return (window_.pad_top | window_.pad_left | window_.pad_bottom | window_.pad_right) != 0;
+  }
+  [[nodiscard]] std::size_t padded_height(const shape& x) const noexcept {
+    return x[2] + window_.pad_top + window_.pad_bottom;
+  }
+  [[nodiscard]] std::size_t padded_width(const shape& x) const noexcept {
+    return x[3] + window_.pad_left + window_.pad_right;
+  }
+  [[nodiscard]] std::size_t padded_elements(const shape& x) const noexcept {
+    return x[1] * padded_height(x) * padded_width(x);
+  }
+
+  /// An image with its padding written out: once for all taps, so that the kernel packs windows
+  /// without asking where the image ends (which took more time than the products of small layers).
+  template <class T>
+  void pad(const shape& x, const T* from, T value, T* to) const noexcept {
+    const std::size_t width = padded_width(x), row = x[3];
+    for (std::size_t c = 0; c < x[1]; ++c) {
+      to = std::fill_n(to, window_.pad_top * width, value);
+      for (std::size_t h = 0; h < x[2]; ++h, from += row) {
+        to = std::fill_n(to, window_.pad_left, value);
+        to = std::copy_n(from, row, to);
+        to = std::fill_n(to, window_.pad_right, value);
+      }
+      to = std::fill_n(to, window_.pad_bottom * width, value);
+    }
+  }
+
   [[nodiscard]] std::size_t per_task_bytes(const shape& x) const {
     const packed_weights& w = groups_[0];
     const std::size_t pixels = window_.out_height(x[2]) * window_.out_width(x[3]);
     return workspace_cursor::aligned(
                w.kernel().workspace_bytes(pixels, w.N(), w.K(), w.group_size())) +
+           (padded()
+                ? workspace_cursor::aligned(padded_elements(x) * (integer() ? 1 : sizeof(float)))
+                : 0) +
            (integer() ? quantized_activations::bytes(1, x[1] * x[2] * x[3]) : 0);
   }
 
   void run_image(const shape& x_shape, const shape& y_shape, const float* x, float* y,
                  std::size_t image, std::size_t m_begin, std::size_t m_end, const epilogue& out,
                  void* workspace) const {
-    const std::size_t channels = x_shape[1] / groups_.size(), plane = x_shape[2] * x_shape[3];
+    const std::size_t channels = x_shape[1] / groups_.size();
     const std::size_t pixels = y_shape[2] * y_shape[3], N = groups_[0].N();
     const gemm_kernel& kernel = groups_[0].kernel();
-    const float* const x_image = x + image * x_shape[1] * plane;
+    const std::size_t elements = x_shape[1] * x_shape[2] * x_shape[3];
+    const float* const x_image = x + image * elements;
     const conv_window geometry{.channels = channels,
-                               .height = x_shape[2],
-                               .width = x_shape[3],
+                               .height = padded_height(x_shape),
+                               .width = padded_width(x_shape),
                                .kernel_h = window_.kernel_h,
                                .kernel_w = window_.kernel_w,
                                .stride_h = window_.stride_h,
                                .stride_w = window_.stride_w,
                                .dilation_h = window_.dilation_h,
                                .dilation_w = window_.dilation_w,
-                               .pad_top = window_.pad_top,
-                               .pad_left = window_.pad_left,
                                .out_height = y_shape[2],
                                .out_width = y_shape[3]};
     workspace_cursor scratch(workspace);
@@ -144,19 +175,33 @@ class conv2d {
                    .window = &geometry,
                    .c_row_stride = 1,
                    .c_col_stride = pixels};
-    const std::byte* codes = nullptr;
+    // The image as the kernel reads it: codes or floats, with its padding written out.
+    const std::byte* source = nullptr;
+    const auto prepare = [&]<class T>(const T* from, T value) {
+      if (padded()) {
+        T* const to = scratch.take<T>(padded_elements(x_shape));
+        pad(x_shape, from, value, to);
+        from = to;
+      }
+      source = reinterpret_cast<const std::byte*>(from);
+    };
+    std::size_t element_size = sizeof(float);
     if (integer()) {
-      const quantized_activations q(scratch, 1, x_shape[1] * plane);
-      q.quantize_row(find_elementwise(kernel.target), kernel.op, 0, x_shape[1] * plane, x_image);
-      codes = static_cast<const std::byte*>(q.codes);
+      const quantized_activations q(scratch, 1, elements);
+      q.quantize_row(find_elementwise(kernel.target), kernel.op, 0, elements, x_image);
+      const bool has_zero = kernel.op == gemm_op::u8_s8;
+      prepare(static_cast<const std::uint8_t*>(q.codes),
+              static_cast<std::uint8_t>(has_zero ? q.zero_points[0] : 0));
       args.a_scales = q.scales;
-      args.a_zero_points = kernel.op == gemm_op::u8_s8 ? q.zero_points : nullptr;
+      args.a_zero_points = has_zero ? q.zero_points : nullptr;
       args.a_scale_stride = 0;
+      element_size = 1;
+    } else {
+      prepare(x_image, 0.0f);
     }
     args.workspace = scratch.take<std::byte>(0);
     for (std::size_t g = 0; g < groups_.size(); ++g) {
-      args.a = codes != nullptr ? static_cast<const void*>(codes + g * channels * plane)
-                                : x_image + g * channels * plane;
+      args.a = source + g * channels * geometry.height * geometry.width * element_size;
       args.b = groups_[g].data();
       const std::size_t at = (image * groups_.size() + g) * N * pixels;
       args.c = y + at;
