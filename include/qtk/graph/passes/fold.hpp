@@ -127,7 +127,8 @@ inline model fold_constants(model m) {
           return v.empty() || (m.find_weight(v) != nullptr && !stored_format(*m.find_weight(v)));
         });
     const op_definition* op = find_op(n.op, n.domain);
-    if ((!known && !n.is("Constant")) || op == nullptr || is_layer(n)) continue;
+    const bool constant = n.is("Constant") && n.inputs.empty();
+    if ((!known && !constant) || op == nullptr || is_layer(n)) continue;
     // A plan of this node alone folds it: the values that it keeps are the answer.
     model one;
     one.opsets = m.opsets;
