@@ -16,15 +16,38 @@ need() {
   done
 }
 
-# need_header HEADER PACKAGE
+# need_header PACKAGE HEADER...: any of the headers will do (they move between versions of a package).
 need_header() {
-  [ -e "/usr/include/$1" ] || [ -e "/usr/local/include/$1" ] || missing="$missing $2"
+  package=$1
+  shift
+  for header in "$@"; do
+    [ -e "/usr/include/$header" ] || [ -e "/usr/local/include/$header" ] && return 0
+  done
+  missing="$missing $package"
+}
+
+# What the qtk program and the examples need, and what the tests and benchmarks need beyond that.
+need_program() {
+  need g++ cmake make
+  need_header libxsimd-dev xsimd/xsimd.hpp
+  need_header libprotozero-dev protozero/pbf_reader.hpp
+  need_header nlohmann-json3-dev nlohmann/json.hpp
+  need_header libcli11-dev CLI/CLI.hpp
+  need_header zlib1g-dev zlib.h
+}
+need_tests() {
+  need_program
+  need_header catch2 catch2/catch.hpp catch2/catch_all.hpp
+  need_header libbenchmark-dev benchmark/benchmark.h
 }
 
 install_missing() {
   [ -n "$missing" ] || return 0
   install="apt-get install -y --no-install-recommends$missing"
-  if [ "$(id -u)" = 0 ]; then
+  if ! command -v apt-get >/dev/null 2>&1; then
+    echo "Packages are missing; Debian calls them:$missing" >&2
+    exit 1
+  elif [ "$(id -u)" = 0 ]; then
     as_root=
   elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
     as_root=sudo
@@ -33,10 +56,10 @@ install_missing() {
     exit 1
   fi
   echo "installing:$missing"
+  export DEBIAN_FRONTEND=noninteractive
   # One update and one more try: a package list may be old or a mirror busy.
   $as_root apt-get update -qq >/dev/null 2>&1 || true
-  DEBIAN_FRONTEND=noninteractive $as_root $install >/dev/null 2>&1 ||
-    { $as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $as_root $install >/dev/null; }
+  $as_root $install >/dev/null 2>&1 || { $as_root apt-get update -qq && $as_root $install >/dev/null; } || exit 1
   missing=
 }
 
@@ -44,9 +67,7 @@ install_missing() {
 configure_and_build() {
   preset_name=$1
   shift
-  cmake --preset "$preset_name" >"/tmp/qtk-configure.$$" 2>&1 ||
-    { cat "/tmp/qtk-configure.$$"; rm -f "/tmp/qtk-configure.$$"; exit 1; }
-  rm -f "/tmp/qtk-configure.$$"
+  configured=$(cmake --preset "$preset_name" 2>&1) || { echo "$configured" >&2; exit 1; }
   jobs=$(nproc 2>/dev/null || echo 2)
   if [ $# -gt 0 ]; then
     cmake --build "build/$preset_name" -j "$jobs" --target "$@"
@@ -63,6 +84,8 @@ run_ctest() {
   status=0
   (cd "$directory" && ctest --output-on-failure -j "$(nproc 2>/dev/null || echo 2)" "$@") >"$log" 2>&1 || status=$?
   cat "$log"
+  # What a passing test left out (no data, no such instructions) is shown too.
+  grep -h '^ *skipped: ' "$directory/Testing/Temporary/LastTest.log" 2>/dev/null | sort | uniq -c || true
   skipped=$(grep -c '\*\*\*Skipped' "$log" || true)
   failed=$(sed -n 's/.*, \([0-9][0-9]*\) tests failed out of .*/\1/p' "$log" | tail -1)
   total=$(sed -n 's/.* tests failed out of \([0-9][0-9]*\).*/\1/p' "$log" | tail -1)

@@ -5,12 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . cmake/setup.sh
-need g++ cmake make
-need_header xsimd/xsimd.hpp libxsimd-dev
-need_header protozero/pbf_reader.hpp libprotozero-dev
-need_header nlohmann/json.hpp nlohmann-json3-dev
-need_header CLI/CLI.hpp libcli11-dev
-need_header zlib.h zlib1g-dev
+need_program
 install_missing
 
 configure_and_build demo qtk_cli
