@@ -24,11 +24,21 @@ struct trained {
 
 const trained models[] = {
     {"mnist_cntk", "onnx/mnist_cntk/mnist.onnx", "mnist:mnist", 1.0f, {}, {}, 98.91},
-    {"resnet20", "cifar10/resnet20_cifar10.onnx", "cifar10:cifar10/test_batch.bin.gz", 1.0f / 255,
-     {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}, 81.03},
-    {"keypoint", "onnx/keypoint/keypoint_classifier.onnx", "csv:onnx/keypoint/keypoint.csv", 1.0f, {}, {}, 96.52},
+    {"resnet20",
+     "cifar10/resnet20_cifar10.onnx",
+     "cifar10:cifar10/test_batch.bin.gz",
+     1.0f / 255,
+     {0.485f, 0.456f, 0.406f},
+     {0.229f, 0.224f, 0.225f},
+     81.03},
+    {"keypoint",
+     "onnx/keypoint/keypoint_classifier.onnx",
+     "csv:onnx/keypoint/keypoint.csv",
+     1.0f,
+     {},
+     {},
+     96.52},
 };
-
 
 double percent(const model& m, const qtk_cli::data_set& data) {
   const session s(m);

@@ -13,7 +13,8 @@ inline bool exists(const std::string& path) {
   return f != nullptr;
 }
 
-/// A file or folder of the collection of real models and data sets, if it is there: QTK_TEST_DATA, else
+/// A file or folder of the collection of real models and data sets, if it is there: QTK_TEST_DATA,
+/// else
 /// ../shared/data beside the project. Tests without it must say that they skip.
 inline std::optional<std::string> data_file(const std::string& name) {
   const char* given = std::getenv("QTK_TEST_DATA");

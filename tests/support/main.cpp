@@ -1,5 +1,6 @@
-// Catch's main, with one addition: where QTK_ISA forces an ISA that this CPU lacks, say so and exit with
-// 77, which ctest reports as skipped; where the CPU has it, make sure that it is the active one.
+// Catch's main, with one addition: where QTK_ISA forces an ISA that this CPU lacks, say so and exit
+// with 77, which ctest reports as skipped; where the CPU has it, make sure that it is the active
+// one.
 #define CATCH_CONFIG_RUNNER
 #include <cstdio>
 #include <cstdlib>
