@@ -13,9 +13,9 @@ inline bool exists(const std::string& path) {
   return f != nullptr;
 }
 
-/// A file or folder of the collection of real models and data sets, if it is there: QTK_TEST_DATA,
-/// else
-/// ../shared/data beside the project. Tests without it must say that they skip.
+/// A file or folder of the collection of real models and data sets, if it is there: in
+/// QTK_TEST_DATA, else in ../shared/data beside the project. Tests without it must say that they
+/// skip.
 inline std::optional<std::string> data_file(const std::string& name) {
   const char* given = std::getenv("QTK_TEST_DATA");
   const std::string path =
