@@ -1,9 +1,13 @@
 #pragma once
 
+#include <array>
 #include <string>
 #include <vector>
 
+#include "qtk/report/charts.hpp"
 #include "qtk/report/roofline.hpp"
+#include "qtk/report/style.hpp"
+#include "qtk/report/table.hpp"
 
 namespace qtk::inline QTK_ABI::report {
 
@@ -12,131 +16,132 @@ struct page {
   report::comparison comparison;
   profile::peaks peaks;
   std::vector<receipt_section> receipts;  // FP32 first
-  std::string date;
+  std::string date;                       // as it shall be shown; none if empty
 };
 
 namespace detail {
 
-inline constexpr const char* style = R"(
-:root { color-scheme: light dark; --ink: #1c2430; --soft: #5d6b7e; --line: #dde3ea; --paper: #ffffff;
-  --card: #f6f8fa; --blue: #2563c9; --orange: #c2570c; --green: #177245; --red: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6ebf2; --soft: #9aa7b8; --line: #2d3642;
-  --paper: #12171e; --card: #1a212b; --blue: #6ea8ff; --orange: #ff9d5c; --green: #5fd39a; --red: #ff8a80; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1180px; padding: 32px 24px 64px; background: var(--paper);
-  color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 36px 0 10px; }
-.meta { color: var(--soft); margin: 0 0 20px; }
-.pick { background: var(--card); border-left: 4px solid var(--green); padding: 12px 16px; font-size: 17px; margin: 0; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: 14px; }
-th { text-align: right; color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--line); padding: 6px 8px; }
-td { text-align: right; border-bottom: 1px solid var(--line); padding: 6px 8px; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-tr.on td:first-child { font-weight: 600; } tr.on td:last-child { color: var(--green); font-weight: 600; }
-td.slow { color: var(--red); }
-td.left { text-align: left; color: var(--soft); font-size: 13px; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 20px; }
-.scroll { overflow-x: auto; }
-svg { width: 100%; height: auto; background: var(--card); border-radius: 8px; }
-svg text { font: 12px system-ui, "Segoe UI", "DejaVu Sans", sans-serif; fill: var(--ink); }
-svg .title { font-size: 14px; font-weight: 600; } svg .tick { fill: var(--soft); font-size: 11px; }
-svg .label { fill: var(--soft); } svg .middle { text-anchor: middle; } svg .end { text-anchor: end; }
-svg .name { font-size: 11px; } svg .faint { fill: var(--soft); }
-svg .grid { stroke: var(--line); stroke-width: 1; }
-svg .frontier { fill: none; stroke: var(--green); stroke-width: 2; stroke-linejoin: round; opacity: .8; }
-svg .dot { stroke: var(--card); stroke-width: 1.5; } svg .best { fill: var(--green); }
-svg .other { fill: var(--soft); } svg .reference { fill: var(--blue); }
-svg .roof { fill: none; stroke-width: 2; } svg .roof.fp32 { stroke: var(--blue); } svg .roof.int8 { stroke: var(--orange); }
-svg .layer { fill-opacity: .55; } svg .layer.fp32 { fill: var(--blue); } svg .layer.int8 { fill: var(--orange); }
-.bar { display: inline-block; height: 9px; border-radius: 2px; vertical-align: middle; margin-right: 6px; }
-.compute { background: var(--blue); } .memory { background: var(--orange); }
-.key span { margin-right: 18px; } ul { color: var(--soft); padding-left: 20px; }
-)";
+/// Cells of a row of HTML, escaped.
+inline std::string cell(std::string_view text, std::string_view style = {}) {
+  return style.empty() ? cat("<td>", escape(text), "</td>")
+                       : cat("<td class=\"", style, "\">", escape(text), "</td>");
+}
 
-inline std::string table_html(const comparison& c) {
+inline std::string swatch(std::string_view style, std::string_view words) {
+  return cat("<span class=\"swatch ", style, "\"></span>", escape(words), "\n");
+}
+
+inline std::string comparison_html(const comparison& c) {
   const text_table t = comparison_table(c);
-  std::string out = "<div class=\"scroll\"><table>\n<tr>";
-  for (const std::string& cell : t.rows()[0]) out += "<th>" + escape(cell) + "</th>";
-  out += "</tr>\n";
-  for (std::size_t i = 0; i < c.variants.size(); ++i) {
-    out += c.variants[i].pareto ? "<tr class=\"on\">" : "<tr>";
-    for (const std::string& cell : t.rows()[i + 1]) {
-      const bool slow = cell.find("slower") != std::string::npos;
-      out += (slow ? "<td class=\"slow\">" : "<td>") + escape(cell) + "</td>";
+  // Costs by column, for the best of each; NaN where a column has no best.
+  const double none = std::numeric_limits<double>::quiet_NaN();
+  std::vector<std::array<double, 10>> cost;
+  for (const variant& v : c.variants)
+    cost.push_back({none, static_cast<double>(v.size_bytes), c.size_ratio(v), v.median_ms,
+                    -c.speed_up(v), -v.accuracy, none, std::isinf(v.sqnr_db) ? none : -v.sqnr_db,
+                    static_cast<double>(v.peak_bytes), none});
+  const auto best = [&](std::size_t row, std::size_t column) {
+    bool some_worse = false;
+    for (const auto& other : cost) {
+      if (other[column] < cost[row][column]) return false;
+      some_worse = some_worse || other[column] > cost[row][column];
+    }
+    return some_worse;
+  };
+  const variant* pick = &recommend(c);
+  std::string out = "<div class=\"scroll\"><table>\n<thead><tr>";
+  for (std::size_t i = 0; i < t.columns(); ++i)
+    out += cat(i == 0 ? "<th class=\"left\">" : "<th>", escape(t.rows()[0][i]), "</th>");
+  out += "</tr></thead>\n<tbody>\n";
+  for (std::size_t r = 0; r < c.variants.size(); ++r) {
+    const variant& v = c.variants[r];
+    const auto& cells = t.rows()[r + 1];
+    out += cat("<tr class=\"", v.pareto ? "on" : "off", &v == pick ? " pick-row" : "", "\">",
+               "<td class=\"left\">", escape(cells[0]),
+               r == 0 ? "<span class=\"badge plain\">reference</span>" : "",
+               &v == pick ? "<span class=\"badge\">pick</span>" : "", "</td>");
+    for (std::size_t i = 1; i < t.columns(); ++i) {
+      const bool slow = i == 4 && cells[i].ends_with("slower");
+      out += cell(cells[i], slow                          ? "slow"
+                            : best(r, i)                  ? "best"
+                            : i == 9 && !cells[i].empty() ? "yes"
+                                                          : "");
     }
     out += "</tr>\n";
   }
-  return out + "</table></div>\n";
+  out += "</tbody></table></div>\n";
+  if (const auto lines = notes(c); !lines.empty()) {
+    out += "<ul class=\"notes\">\n";
+    for (const std::string& line : lines) out += cat("<li>", escape(line), "</li>\n");
+    out += "</ul>\n";
+  }
+  return out;
 }
 
 inline std::string receipt_html(const receipt_section& s) {
-  std::string out = "<h2>" + escape(s.title) +
-                    "</h2>\n<div class=\"scroll\"><table>\n<tr>"
-                    "<th>layer</th><th>ms</th><th>share</th><th>GOP/s</th><th>GB/s</th>"
-                    "<th>of the roof</th><th>bound</th><th>kernel</th></tr>\n";
-  double rest = s.table.total_ms;
-  std::size_t calls = 1;
-  for (const profile::receipt_row& r : s.table.rows)
-    if (r.depth == 0) calls = std::max<std::size_t>(calls, r.calls);
-  const auto per_run = [&](double ms) { return ms / static_cast<double>(calls); };
-  for (const auto* r : layers(s.table)) {
-    rest -= r->self_ms;
-    const bool memory = r->roof.bound == profile::bound::memory;
-    out += "<tr><td>" + escape(r->name) + format("</td><td>%.4f</td><td>", per_run(r->self_ms)) +
-           format("<span class=\"bar %s\" style=\"width:%.0fpx\"></span>%.1f %%</td>",
-                  memory ? "memory" : "compute", 120.0 * std::clamp(r->share, 0.0, 1.0),
-                  100.0 * r->share) +
-           (r->gops > 0 ? format("<td>%.1f</td>", r->gops) : std::string("<td></td>")) +
-           format("<td>%.1f</td><td>%.0f %%</td><td>%s</td><td class=\"left\">", r->gbps,
-                  100.0 * r->roof.share, memory ? "memory" : "compute") +
-           escape(r->kernel) + "</td></tr>\n";
+  std::string out = cat("<details open><summary>", escape(s.title),
+                        "</summary>\n<div class=\"scroll\"><table>\n<thead><tr>"
+                        "<th class=\"left\">layer</th><th class=\"left\">kernel</th><th>calls</th>"
+                        "<th>ms a run</th><th>share</th><th>GFLOP/s</th><th>GB/s</th>"
+                        "<th>of the roof</th><th>bound</th></tr></thead>\n<tbody>\n");
+  double longest = 1e-300;
+  for (const layer_row& r : s.rows) longest = std::max(longest, r.share);
+  for (const layer_row& r : s.rows) {
+    const bool known = r.roof_share > 0;
+    const char* bound = !known ? "unbound" : r.memory_bound ? "memory" : "compute";
+    out +=
+        cat("<tr><td class=\"left cut\" title=\"", escape(r.name), "\">", escape(r.name), "</td>") +
+        cell(r.kernel, "left kernel") + cell(cat(r.calls)) +
+        cell(three_digits(s.per_run(r.total_ms))) +
+        cat("<td class=\"share\"><span class=\"track\"><i class=\"", bound,
+            "\" style=\"width:", fixed(84.0 * std::clamp(r.share / longest, 0.0, 1.0), 0),
+            "px\"></i></span>", percent(r.share, 1), "</td>") +
+        cell(r.gflops > 0 ? three_digits(r.gflops) : "") +
+        cell(r.gbps > 0 ? three_digits(r.gbps) : "") + cell(known ? percent(r.roof_share, 0) : "") +
+        cell(known ? bound : "", known ? cat("ink-", bound) : "") + "</tr>\n";
   }
-  out += format(
-      "<tr><td>(between layers)</td><td>%.4f</td><td>%.1f %%</td><td></td><td></td><td></td>"
-      "<td></td><td></td></tr>\n",
-      per_run(rest), 100.0 * rest / std::max(s.table.total_ms, 1e-12));
-  return out +
-         format(
-             "<tr class=\"on\"><td>one run</td><td>%.4f</td><td></td><td></td><td></td><td></td>"
-             "<td></td><td></td></tr>\n</table></div>\n",
-             per_run(s.table.total_ms));
+  const auto plain = [&](std::string_view name, std::string_view style, double ms) {
+    return cat("<tr class=\"", style, "\"><td class=\"left\">", name, "</td><td></td><td></td>",
+               cell(three_digits(s.per_run(ms))),
+               cell(s.total_ms > 0 ? percent(ms / s.total_ms, 1) : ""),
+               "<td></td><td></td><td></td><td></td></tr>\n");
+  };
+  return out + plain("between layers", "off", s.rest_ms()) + plain("one run", "sum", s.total_ms) +
+         "</tbody></table></div></details>\n";
 }
 
 }  // namespace detail
 
-/// One self-contained page: what to pick, the table, the Pareto plots, the receipts and the
-/// roofline. No script, no font, no picture from elsewhere.
+/// One self-contained HTML 5 page: what to pick, the table, the Pareto plots, the roofline and the
+/// receipts. No script, no font, no picture from elsewhere. qtk::error where there are no variants.
 [[nodiscard]] inline std::string to_html(const page& p) {
   const comparison& c = p.comparison;
-  std::string out =
+  std::string out = cat(
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>qtk: " +
-      escape(c.model) + "</title>\n<style>" + detail::style + "</style>\n</head>\n<body>\n";
-  out += "<h1>" + escape(c.model) + "</h1>\n<p class=\"meta\">" + escape(c.cpu) + ", " +
-         escape(c.isa) +
-         format(" kernels, %zu thread%s, batch %zu, %zu samples", c.threads,
-                c.threads == 1 ? "" : "s", c.batch, c.samples) +
-         (p.date.empty() ? "" : ", " + escape(p.date)) + "</p>\n";
-  out += "<p class=\"pick\">" + escape(recommendation(c)) + "</p>\n<h2>All formats</h2>\n" +
-         detail::table_html(c);
-  if (const auto lines = notes(c); !lines.empty()) {
-    out += "<ul>\n";
-    for (const std::string& l : lines) out += "<li>" + escape(l) + "</li>\n";
-    out += "</ul>\n";
-  }
-  out += "<h2>The Pareto frontier</h2>\n<div class=\"pair\">\n" + pareto_plot(c, true) +
-         pareto_plot(c, false) + "</div>\n";
-  if (!p.receipts.empty()) {
-    out += "<h2>Under the roof</h2>\n" + roofline_plot(p.peaks, p.receipts) +
-           "<p class=\"meta\">Dots: <span class=\"bar compute\" style=\"width:14px\"></span>fp32 "
-           "layers, "
-           "<span class=\"bar memory\" style=\"width:14px\"></span>int8 layers; the area is the "
-           "share of "
-           "the time. Bars below: <span class=\"bar compute\" "
-           "style=\"width:14px\"></span>compute-bound, "
-           "<span class=\"bar memory\" style=\"width:14px\"></span>memory-bound.</p>\n";
-    for (const receipt_section& s : p.receipts) out += detail::receipt_html(s);
-  }
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>qtk: ",
+      escape(c.model), "</title>\n<style>", page_style, "</style>\n</head>\n<body>\n<h1>",
+      escape(c.model), "</h1>\n<p class=\"meta\">", escape(c.cpu), " \xC2\xB7 ", escape(c.isa),
+      " kernels \xC2\xB7 ", c.threads, c.threads == 1 ? " thread" : " threads", " \xC2\xB7 batch ",
+      c.batch, " \xC2\xB7 ", c.samples, " samples", p.date.empty() ? "" : " \xC2\xB7 ",
+      escape(p.date), "</p>\n<p class=\"pick\">", escape(recommendation(c)), "</p>\n",
+      "<h2>All variants</h2>\n", detail::comparison_html(c), "<h2>The Pareto frontier</h2>\n",
+      "<div class=\"pair\">\n", pareto_plot(c, cost_axis::size), pareto_plot(c, cost_axis::latency),
+      "</div>\n<p class=\"key\">", detail::swatch("round square-fp32", "reference"),
+      detail::swatch("round square-good", "nothing is better in size, latency and quality at once"),
+      detail::swatch("round square-other", "something is"), "</p>\n");
+  if (p.receipts.empty()) return out + "</body>\n</html>\n";
+
+  out += "<h2>Under the roof</h2>\n" + roofline_plot(p.peaks, p.receipts) + "<p class=\"key\">";
+  for (std::size_t i = 0; i < p.receipts.size(); ++i)
+    out += detail::swatch(i == 0 ? "round square-fp32" : "round square-int8", p.receipts[i].title);
+  out +=
+      "&ensp;A dot is a layer, its area the share of the time.</p>\n"
+      "<h2>Where the time goes</h2>\n<div class=\"pair\">\n";
+  for (const receipt_section& s : p.receipts) out += layer_bars(s);
+  out += cat("</div>\n<p class=\"key\">", detail::swatch("square-compute", "bound by compute"),
+             detail::swatch("square-memory", "bound by memory"),
+             "&ensp;The solid part is the time that the roof would allow.</p>\n");
+  for (const receipt_section& s : p.receipts) out += detail::receipt_html(s);
   return out + "</body>\n</html>\n";
 }
 
