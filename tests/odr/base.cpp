@@ -1,0 +1,3 @@
+#include "doors.hpp"
+
+double product_base() { return product(); }

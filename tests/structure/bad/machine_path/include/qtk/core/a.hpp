@@ -1,0 +1,3 @@
+#pragma once
+
+// as in /home/someone/model.onnx

@@ -1,0 +1,3 @@
+#pragma once
+
+#include "qtk/core/b.hpp"

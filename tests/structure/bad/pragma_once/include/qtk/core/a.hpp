@@ -1,0 +1,3 @@
+#ifndef QTK_A
+#define QTK_A
+#endif

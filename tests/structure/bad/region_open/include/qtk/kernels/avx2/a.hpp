@@ -1,0 +1,3 @@
+#pragma once
+
+QTK_TARGET_BEGIN(QTK_FEATURES_AVX2)

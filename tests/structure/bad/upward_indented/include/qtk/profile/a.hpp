@@ -1,0 +1,5 @@
+#pragma once
+
+#if 1
+#  include <qtk/quantize/b.hpp>
+#endif
