@@ -8,4 +8,4 @@ set -- "$here/../../examples/data/digits.onnx"
 for model in onnx/mnist_cntk/mnist.onnx cifar10/resnet20_cifar10.onnx onnx/keypoint/keypoint_classifier.onnx; do
   if [ -e "$data/$model" ]; then set -- "$@" "$data/$model"; else echo "skipped: no $model"; fi
 done
-exec "$python" "$here/onnxruntime.py" "$qtk" "$@"
+exec "$python" "$here/compare.py" "$qtk" "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares outputs of `qtk run` with ONNX Runtime on the same inputs.
 
-usage: onnxruntime.py QTK MODEL [MODEL ...]
+usage: compare.py QTK MODEL [MODEL ...]
 
 Each model gets the same random inputs in both runtimes; outputs must agree within 1e-4 relative to
 the largest output. Models in other formats written by `qtk quantize` are checked the same way, which
