@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
+#include <limits>
 #include <qtk/onnx.hpp>
 #include <random>
 
@@ -18,8 +20,8 @@ class mutator {
     for (std::size_t times = 1 + below(3); times > 0; --times) {
       const std::size_t what = below(8);
       if (what == 0) m.opsets[""] = static_cast<std::int64_t>(1 + below(22));
-      if (what == 1 && !m.inputs.empty() && !pick(m.inputs).dims.empty())
-        pick(pick(m.inputs).dims).size = dimension();
+      if (what == 1 && !m.inputs.empty())
+        if (auto& dims = pick(m.inputs).dims; !dims.empty()) pick(dims).size = dimension();
       if (what == 2 && !m.weights.empty()) change_weight(m);
       if (what == 3 && m.nodes.size() < 50) add_node(m);
       if (what > 3 && !m.nodes.empty()) change(m, pick(m.nodes));
@@ -115,8 +117,9 @@ class mutator {
     n.op = op();
     for (std::size_t i = 1 + below(3); i > 0; --i) n.inputs.push_back(value(m));
     n.outputs = {qtk::cat("added", m.nodes.size(), "_", below(1000))};
-    if (!m.nodes.empty() && !pick(m.nodes).inputs.empty())
-      pick(pick(m.nodes).inputs) = n.outputs[0];
+    std::vector<std::string>* readers = m.nodes.empty() ? nullptr : &pick(m.nodes).inputs;
+    if (readers != nullptr && !readers->empty())
+      pick(*readers) = n.outputs[0];
     else if (!m.outputs.empty())
       m.outputs[0].name = n.outputs[0];
     m.nodes.push_back(std::move(n));

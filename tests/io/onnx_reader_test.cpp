@@ -151,6 +151,10 @@ TEST_CASE("graphs that make no sense name the node or value", "[io][onnx]") {
     g.outputs.clear();
     CHECK(failure(g) == "f.onnx: the graph has no outputs");
   }
+  SECTION("a node that makes nothing") {
+    g.nodes.push_back(node_proto("Abs", {"x"}, {}, "idle"));
+    CHECK(failure(g) == "f.onnx: Abs 'idle': has no outputs");
+  }
   SECTION("a weight without a name") {
     g.weights = {weight_proto("", {1})};
     CHECK(contains(failure(g), "graph.initializer[0]: a weight without a name"));

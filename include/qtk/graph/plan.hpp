@@ -131,7 +131,7 @@ class execution_plan {
     s.kernel = profile::intern(s.bound.kernel);
     if (s.bound.value) {
       keep(*std::move(s.bound.value), n.outputs.at(0));
-    } else if (all_known && !n.inputs.empty() && (s.bound.run || s.bound.alias)) {
+    } else if (all_known && !n.inputs.empty() && (s.bound.run || s.bound.alias) && foldable(s)) {
       evaluate(n, s, constants);
     } else {
       for (std::size_t i = 0; i < n.outputs.size(); ++i)
@@ -143,8 +143,20 @@ class execution_plan {
     }
   }
 
+  /// Few bytes of a hostile file can ask for a constant of terabytes (Expand): what is larger than
+  /// this stays a step, and counts towards the arena and its limit.
+  static constexpr std::size_t fold_limit = std::size_t{1} << 30;
+
+  static bool foldable(const step& s) {
+    std::size_t bytes = s.bound.workspace_bytes;
+    for (const value_type& t : s.bound.outputs)
+      bytes = checked_add(bytes, qtk::size_bytes(t), s.label);
+    return bytes <= fold_limit;
+  }
+
   /// Output 0 lives where its input lives.
   void alias(const step& s) {
+    if (s.outputs.empty() || s.outputs[0] == absent) return;
     value& out = values_[s.outputs[0]];
     const value& in = values_[s.inputs[*s.bound.alias]];
     out.where = in.where;
@@ -168,7 +180,8 @@ class execution_plan {
     for (const value_type& t : s.bound.outputs) results.emplace_back(t.type, t.dims);
     for (any_tensor& r : results) out.push_back(r.data());
     if (s.bound.alias) {
-      std::memcpy(out[0], in[*s.bound.alias], qtk::size_bytes(s.bound.outputs[0]));
+      const std::size_t bytes = qtk::size_bytes(s.bound.outputs[0]);
+      if (bytes != 0) std::memcpy(out[0], in[*s.bound.alias], bytes);
     } else {
       buffer workspace(s.bound.workspace_bytes);
       s.bound.run({.inputs = in, .outputs = out, .workspace = workspace.data(), .executor = {}});

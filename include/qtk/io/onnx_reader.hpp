@@ -166,6 +166,7 @@ class model_reader {
     QTK_CHECK(!n.op.empty(), message.where(), "a node without an operator");
     // What such a node may say is checked by the passes that make it, not when it runs.
     QTK_CHECK(n.domain != qtk_domain, n.label(), "domain '", qtk_domain, "' is internal");
+    QTK_CHECK(!n.outputs.empty(), n.label(), "has no outputs");
     if (n.name.empty())
       for (const std::string& out : n.outputs)
         if (n.name.empty()) n.name = out;
