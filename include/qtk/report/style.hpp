@@ -8,7 +8,8 @@ namespace qtk::inline QTK_ABI::report {
 /// colors of data (fp32, int8, compute, memory) keep apart for color-blind readers too: blue and
 /// orange, violet and teal.
 inline constexpr const char* page_style = R"(
-:root { color-scheme: light dark; --ink: #1b2330; --soft: #5f6c7d; --line: #dfe4ea; --faint: #eef1f5;
+:root { color-scheme: light dark; --ink: #1b2330; --soft: #5f6c7d; --line: #dfe4ea;
+  --faint: #eef1f5;
   --paper: #ffffff; --card: #f8f9fb; --fp32: #2b66c8; --int8: #c85f10; --good: #15774a;
   --bad: #b3261e; --compute: #6d4bb8; --memory: #0b8080; --tint: #eaf5ef; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e5eaf1; --soft: #98a5b6; --line: #2c3541;
@@ -25,7 +26,8 @@ h2 { font-size: 19px; margin: 40px 0 12px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: 13.5px;
   font-variant-numeric: tabular-nums; }
-th { color: var(--soft); font-weight: 600; font-size: 12.5px; border-bottom: 2px solid var(--line); }
+th { color: var(--soft); font-weight: 600; font-size: 12.5px;
+  border-bottom: 2px solid var(--line); }
 th, td { text-align: right; padding: 6px 9px; white-space: nowrap; }
 td { border-bottom: 1px solid var(--faint); }
 th.left, td.left { text-align: left; }
@@ -56,10 +58,12 @@ i.unbound { background: var(--soft); }
 details { margin-top: 18px; } summary { cursor: pointer; font-weight: 600; padding: 4px 0 8px; }
 svg { display: block; width: 100%; height: auto; background: var(--card);
   border: 1px solid var(--faint); border-radius: 10px; }
-svg text { font: 11.5px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: var(--ink); }
+svg text { font: 11.5px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
+  fill: var(--ink); }
 svg .title { font-size: 14px; font-weight: 600; }
 svg .label, svg .tick, svg .faint { fill: var(--soft); } svg .tick { font-size: 11px; }
-svg .label { font-size: 12px; } svg .strong { font-weight: 700; } svg .middle { text-anchor: middle; } svg .end { text-anchor: end; }
+svg .label { font-size: 12px; } svg .strong { font-weight: 700; }
+  svg .middle { text-anchor: middle; } svg .end { text-anchor: end; }
 svg .grid { stroke: var(--line); stroke-width: 1; } svg .minor { stroke: var(--faint); }
 svg .axis { stroke: var(--soft); stroke-width: 1; }
 svg .leader { stroke: var(--soft); stroke-width: .8; opacity: .7; }
@@ -71,7 +75,8 @@ svg .roof { fill: none; stroke-width: 2; } svg .roof.fp32 { stroke: var(--fp32);
 svg .roof.int8 { stroke: var(--int8); } svg .roof.slope { stroke: var(--soft); }
 svg .ink-fp32 { fill: var(--fp32); } svg .ink-int8 { fill: var(--int8); }
 svg .ink-slope { fill: var(--soft); }
-svg .layer { fill-opacity: .45; stroke-width: 1; } svg .layer.fp32 { fill: var(--fp32); stroke: var(--fp32); }
+svg .layer { fill-opacity: .45; stroke-width: 1; } svg .layer.fp32 { fill: var(--fp32);
+  stroke: var(--fp32); }
 svg .layer.int8 { fill: var(--int8); stroke: var(--int8); }
 svg .bar { opacity: .3; } svg rect.compute { fill: var(--compute); }
 svg rect.memory { fill: var(--memory); } svg rect.unbound { fill: var(--soft); }
