@@ -79,6 +79,7 @@ template <class Function>
   }
   const double scale = ns_per_tick();
   std::vector<double> ns;
+  ns.reserve(taken.size());
   for (const ticks t : taken) ns.push_back(static_cast<double>(t) * scale);
   return ns;
 }
