@@ -36,7 +36,7 @@ class gemm_driver {
   static constexpr std::size_t mr = Kernel::mr, nr = Kernel::nr, kr = Kernel::kr;
   /// Columns whose sums wait in the workspace: 256 x mc x 4 bytes are small beside the L2 cache.
   static constexpr std::size_t nc = 256;
-  static_assert(nc % nr == 0);
+  static_assert(nc % nr == 0 && Kernel::mc % mr == 0 && Kernel::kc % kr == 0);
   static constexpr std::size_t direct_rows = [] {
     if constexpr (requires { Kernel::direct_rows; })
       return Kernel::direct_rows;
@@ -62,12 +62,10 @@ class gemm_driver {
     const layout_type layout(prefix);
     const std::size_t rows = args.m_end - args.m_begin;
     if (rows == 0 || args.n_begin >= args.n_end) return;
-    const std::size_t blocks = ceil_div(rows, Kernel::mc);  // of nearly equal height
-    for (std::size_t i = 0; i < blocks; ++i) {
-      const std::size_t begin = args.m_begin + rows * i / blocks;
-      const std::size_t end = args.m_begin + rows * (i + 1) / blocks;
-      gemm_driver(args, layout, begin, end - begin).run_block();
-    }
+    // Blocks of nearly equal height, of whole tiles: only the last has tiles that are not full.
+    const std::size_t step = round_up(ceil_div(rows, ceil_div(rows, Kernel::mc)), mr);
+    for (std::size_t m = args.m_begin; m < args.m_end; m += step)
+      gemm_driver(args, layout, m, std::min(step, args.m_end - m)).run_block();
   }
 
  private:
