@@ -1,69 +1,16 @@
 #pragma once
 
-#include <cstdlib>
-#include <memory>
-#include <optional>
+#include <array>
 #include <qtk/core/numeric.hpp>
 #include <qtk/kernels/gemm.hpp>
 #include <qtk/kernels/reference.hpp>
 #include <random>
-#include <vector>
+
+#include "kernels/exact.hpp"
 
 /// One product with all its operands, in buffers of exact size: AddressSanitizer sees any read or
 /// write beyond them. Operands start one element off the alignment that `new` gives.
 namespace qtk_test {
-
-using namespace qtk;
-
-/// Exactly `count` elements, the first of them `lead` elements off the alignment of `new`.
-template <class T>
-class exact {
- public:
-  explicit exact(std::size_t count = 0, std::size_t lead = 1)
-      : count_(count), lead_(lead), owned_(new T[count + lead]()) {}
-  T* data() const { return owned_.get() + lead_; }
-  std::size_t size() const { return count_; }
-  T& operator[](std::size_t i) const { return data()[i]; }
-  T* begin() const { return data(); }
-  T* end() const { return data() + count_; }
-
- private:
-  std::size_t count_, lead_;
-  std::unique_ptr<T[]> owned_;
-};
-
-/// 64-byte aligned bytes; whatever follows them is checked.
-class guarded {
- public:
-  explicit guarded(std::size_t size) : size_(size), bytes_((size + 63) / 64 * 64 + 128, 0xa5) {}
-  void* data() {
-    const auto at = reinterpret_cast<std::uintptr_t>(bytes_.data());
-    return bytes_.data() + (64 - at % 64) % 64;
-  }
-  bool intact() {
-    const auto* p = static_cast<const unsigned char*>(data());
-    for (const auto* q = p + size_; q != bytes_.data() + bytes_.size(); ++q)
-      if (*q != 0xa5) return false;
-    return true;
-  }
-
- private:
-  std::size_t size_;
-  std::vector<unsigned char> bytes_;
-};
-
-/// The instruction sets to test: QTK_ISA alone where it is set, else all that run here.
-inline std::vector<isa> isas_under_test() {
-  if (const char* forced = std::getenv("QTK_ISA"); forced != nullptr && *forced != '\0')
-    return {active_isa()};
-  std::vector<isa> all;
-  for (const isa i : all_isas)
-    if (supported(i)) all.push_back(i);
-  return all;
-}
-
-/// QTK_TEST_LIGHT: a smaller sample, for emulators.
-inline bool light() { return std::getenv("QTK_TEST_LIGHT") != nullptr; }
 
 inline constexpr std::array all_ops{gemm_op::f32_f32, gemm_op::f32_f16, gemm_op::f32_bf16,
                                     gemm_op::f32_s8,  gemm_op::f32_s4,  gemm_op::u8_s8,
@@ -77,8 +24,7 @@ inline bool is_grouped(gemm_op op) {
 struct problem {
   gemm_op op;
   std::size_t M, N, K, group, lda, row_stride, ldc;
-  bool transposed = false;  // C with row stride 1, as in NCHW
-  std::optional<conv_window> window;
+  bool transposed = false;  // C with row stride 1
 
   exact<float> a_f32, a_scales, scales, bias, residual;
   exact<std::uint8_t> a_codes, weights;
@@ -86,7 +32,7 @@ struct problem {
   epilogue out;
 
   problem(gemm_op operation, std::size_t m, std::size_t n, std::size_t k, std::size_t group_size,
-          unsigned seed, std::optional<conv_window> w = {})
+          unsigned seed)
       : op(operation),
         M(m),
         N(n),
@@ -95,11 +41,8 @@ struct problem {
         lda(k + seed % 3),
         row_stride(k + k % 2 + seed % 2 * 2),
         ldc(n + seed % 2),
-        window(w),
         random_(seed) {
-    const std::size_t cells = window             ? w->channels * w->height * w->width
-                              : M == 0 || K == 0 ? 0
-                                                 : (M - 1) * lda + K;
+    const std::size_t cells = M == 0 || K == 0 ? 0 : (M - 1) * lda + K;
     if (is_integer(op)) {
       a_codes = exact<std::uint8_t>(cells);
       for (auto& x : a_codes) x = static_cast<std::uint8_t>(random_());
@@ -143,7 +86,6 @@ struct problem {
   gemm_args args() const {
     gemm_args a{.M = M, .N = N, .K = K, .m_end = M, .n_end = N, .lda = lda, .out = out};
     a.a = is_integer(op) ? static_cast<const void*>(a_codes.data()) : a_f32.data();
-    a.window = window ? &*window : nullptr;
     if (is_integer(op)) a.a_scales = a_scales.data();
     if (op == gemm_op::u8_s8) a.a_zero_points = a_zero_points.data();
     a.c_row_stride = transposed ? 1 : ldc;

@@ -61,28 +61,25 @@ TEST_CASE("reference: int4 groups, low nibble first", "[gemm]") {
         -2.0 - 90.0 + 100 * 0.5 * 8);
 }
 
-TEST_CASE("reference: a window is padded with zero, or with the zero point", "[gemm]") {
-  const float image[] = {1, 2, 3, 4};  // 2 x 2, window 3 x 3, padding 1
-  const conv_window window{.channels = 1,
-                           .height = 2,
-                           .width = 2,
-                           .kernel_h = 3,
-                           .kernel_w = 3,
-                           .pad_top = 1,
-                           .pad_left = 1,
-                           .out_height = 2,
-                           .out_width = 2};
-  gemm_args args{.M = 4, .N = 1, .K = 9, .a = image, .window = &window};
-  const double expected[] = {0, 0, 0, 0, 1, 2, 0, 3, 4};  // at output pixel (0, 0)
-  for (std::size_t k = 0; k < 9; ++k)
-    CHECK(reference::row_code(gemm_op::f32_f32, args, 0, k) == expected[k]);
-  CHECK(reference::row_code(gemm_op::f32_f32, args, 3, 0) == 1.0);  // pixel (1, 1), tap (0, 0)
+TEST_CASE("reference: rows of a convolution are pieces of the image", "[conv]") {
+  const float image[] = {1, 2, 3, 4, 5, 6, 7, 8, 9};  // 3 x 3, window 2 x 2
+  const float filter[] = {1, 10, 100, 1000};
+  const std::size_t offsets[] = {0, 1, 3, 4};
+  const conv_filters f{.O = 1, .K = 4, .data = filter};
+  conv_args args{.pixel_end = 4, .out_width = 2, .row_step = 3, .image = image, .image_size = 9};
+  args.offsets = offsets;
+  args.y_stride = 4;
+  CHECK(reference::convolution(conv_op::f32, f, args, {4, 4, 1}, 0, 1).value == 6532.0);
+  CHECK(reference::convolution(conv_op::f32, f, args, {4, 4, 1}, 0, 2).value == 8754.0);
 
-  const std::uint8_t codes[] = {1, 2, 3, 4};
-  const std::int32_t zero_point = 77;
-  args.a = codes;
-  args.a_zero_points = &zero_point;
-  args.a_scale_stride = 0;
-  CHECK(reference::row_code(gemm_op::u8_s8, args, 0, 0) == 77.0);
-  CHECK(reference::row_code(gemm_op::u8_s8, args, 3, 4) == 4.0);
+  const std::uint8_t codes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+  const std::int8_t weights[] = {1, -1, 2, -128};
+  const float scales[] = {0.5f, 2.0f};  // groups of 2
+  args.image = codes;
+  args.image_scale = 4.0f;
+  args.image_zero_point = 5;
+  const conv_filters g{.O = 1, .K = 4, .data = weights, .group_size = 2, .scales = scales};
+  // Pixel 3: codes 5 6 8 9, less the zero point 0 1 3 4.
+  CHECK(reference::convolution(conv_op::u8_s8, g, args, {4, 2, 1}, 0, 3).value ==
+        4.0 * 0.5 * -1.0 + 4.0 * 2.0 * (6.0 - 512.0));
 }

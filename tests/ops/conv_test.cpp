@@ -45,7 +45,7 @@ tensor<fp32> matrix(const tensor<fp32>& w) {
 
 template <class F>
 conv2d make(const tensor<F>& w, const geometry& g, compute how) {
-  std::vector<packed_weights> groups;
+  std::vector<packed_filters> groups;
   const std::size_t rows = w.rows() / g.groups;
   for (std::size_t i = 0; i < g.groups; ++i) {
     quantization q = w.quantization();
@@ -58,7 +58,7 @@ conv2d make(const tensor<F>& w, const geometry& g, compute how) {
         tensor_view<const F>(w.view().row(i * rows), {rows, w.cols()}, F::quantized ? &q : nullptr),
         how);
   }
-  return conv2d(std::make_shared<const std::vector<packed_weights>>(std::move(groups)), g.window);
+  return conv2d(std::make_shared<const std::vector<packed_filters>>(std::move(groups)), g.window);
 }
 
 tensor<fp32> run(const conv2d& conv, const tensor<fp32>& x, const epilogue& e,
@@ -70,11 +70,10 @@ tensor<fp32> run(const conv2d& conv, const tensor<fp32>& x, const epilogue& e,
 }
 
 /// Images as an integer convolution sees them: one scale each.
-template <class F>
 tensor<fp32> as_quantized(const tensor<fp32>& x) {
   tensor<fp32> flat = x;
   flat.reshape({x.shape()[0], x.shape().product(1, 4)});
-  flat = dequantize(quantize<F>(flat, per_token()));
+  flat = dequantize(quantize<uint8>(flat, per_token()));
   flat.reshape(x.shape());
   return flat;
 }
@@ -104,12 +103,12 @@ TEST_CASE("conv2d equals the formula, for every format of weights", "[ops]") {
     CHECK(distance(run(make(w8, g, compute::real), x, e),
                    naive_conv(x, again(w8), g.window, g.groups, e)) < 1e-5);
     CHECK(distance(run(make(w8, g, compute::integer), x, e),
-                   naive_conv(as_quantized<uint8>(x), again(w8), g.window, g.groups, e)) < 1e-5);
+                   naive_conv(as_quantized(x), again(w8), g.window, g.groups, e)) < 1e-5);
     const auto w4 = quantize<int4>(matrix(w), per_group(32));
     CHECK(distance(run(make(w4, g, compute::real), x, e),
                    naive_conv(x, again(w4), g.window, g.groups, e)) < 1e-5);
     CHECK(distance(run(make(w4, g, compute::integer), x, e),
-                   naive_conv(as_quantized<int8>(x), again(w4), g.window, g.groups, e)) < 1e-5);
+                   naive_conv(as_quantized(x), again(w4), g.window, g.groups, e)) < 1e-5);
   }
 }
 

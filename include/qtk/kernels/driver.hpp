@@ -1,8 +1,6 @@
 #pragma once
 
-#include <array>
-#include <utility>
-
+#include "qtk/kernels/microkernels.hpp"
 #include "qtk/kernels/rows.hpp"
 
 namespace qtk::inline QTK_ABI {
@@ -99,7 +97,7 @@ class gemm_driver {
         layout_(layout),
         m_(m),
         rows_(rows),
-        tiles_(ceil_div(rows, mr)),
+        tiles_(rows, mr),
         scratch_(args.workspace, rows, layout) {}
 
   /// Packed k between two visits to a tile. One tile of rows keeps nothing in a cache.
@@ -109,14 +107,6 @@ class gemm_driver {
     if (Kernel::op == gemm_op::s8_s4)
       return layout.group_k * std::max<std::size_t>(Kernel::kc / layout.group_k, 1);
     return Kernel::kc;
-  }
-
-  // Tiles of nearly equal height: 7 rows are 4 + 3, where 6 + 1 would waste the second tile.
-  [[nodiscard]] std::size_t tile_begin(std::size_t tile) const noexcept {
-    return rows_ * tile / tiles_;
-  }
-  [[nodiscard]] std::size_t tile_rows(std::size_t tile) const noexcept {
-    return tile_begin(tile + 1) - tile_begin(tile);
   }
 
   void run_block() noexcept {
@@ -134,18 +124,18 @@ class gemm_driver {
   }
 
   void pack() noexcept {
-    if (rows_ == 1 && args_.window == nullptr && std::is_same_v<packed_type, float>) {
+    if (rows_ == 1 && std::is_same_v<packed_type, float>) {
       packed_a_ = reinterpret_cast<const packed_type*>(  // one row is its own packed form
           static_cast<const typename traits::a_type*>(args_.a) + m_ * args_.lda);
       return;
     }
-    const row_packer<typename traits::a_type, packed_type, mr, kr> packer(args_, layout_);
-    for (std::size_t t = 0; t < tiles_; ++t) {
-      const std::size_t begin = tile_begin(t);
+    const row_packer<typename traits::a_type, packed_type, kr> packer(args_, layout_);
+    for (std::size_t t = 0; t < tiles_.count; ++t) {
+      const std::size_t begin = tiles_.begin(t);
       packed_type* const to = scratch_.a + begin * layout_.packed_k;
-      packer.pack(m_ + begin, tile_rows(t), to);
+      packer.pack(m_ + begin, tiles_.height(t), to);
       if constexpr (Kernel::op == gemm_op::s8_s4)
-        packer.sum_groups(to, tile_rows(t), scratch_.a_sums + begin * layout_.groups);
+        packer.sum_groups(to, tiles_.height(t), scratch_.a_sums + begin * layout_.groups);
     }
     packed_a_ = scratch_.a;
   }
@@ -161,8 +151,8 @@ class gemm_driver {
                                                : layout_.header_bytes + layout_.code_bytes(k);
     const bool last = k + length >= layout_.packed_k;
     const std::size_t first_panel = n / nr, panels = ceil_div(n_end, nr) - first_panel;
-    const std::size_t wide = Kernel::panels(tiles_ == 1 ? rows_ : mr);
-    alignas(64) sum_type local[max_sums];
+    const std::size_t wide = Kernel::panels(tiles_.count == 1 ? rows_ : mr);
+    alignas(64) sum_type local[max_tile_sums<Kernel>];
     for (std::size_t p = 0; p < panels;) {
       const std::size_t count = p + wide <= panels ? wide : 1;
       tile.b = layout_.panel(args_.b, first_panel + p) + offset;
@@ -175,8 +165,8 @@ class gemm_driver {
           tile.panel_bytes = length * nr * sizeof(float);
           tile.skip = 0;
         }
-      for (std::size_t t = 0; t < tiles_; ++t) {
-        const std::size_t begin = tile_begin(t), rows = tile_begin(t + 1) - begin;
+      for (std::size_t t = 0; t < tiles_.count; ++t) {
+        const std::size_t begin = tiles_.begin(t), rows = tiles_.height(t);
         tile.a = packed_a_ + begin * layout_.packed_k + k * rows;
         if constexpr (Kernel::op == gemm_op::s8_s4)
           tile.a_sums = scratch_.a_sums + begin * layout_.groups + group * rows;
@@ -188,31 +178,9 @@ class gemm_driver {
     }
   }
 
-  // ---- choice of the microkernel
-
-  using run_function = void (*)(const gemm_tile<packed_type, sum_type>&);
-  static constexpr std::size_t main_panels = Kernel::panels(mr);
-  static constexpr std::size_t max_sums = [] {
-    std::size_t most = 0;
-    for (std::size_t r = 1; r <= mr; ++r)
-      most = std::max(most, r * std::max(main_panels, Kernel::panels(r)) * nr);
-    return most;
-  }();
-
-  /// K's microkernels for 1 .. Rows rows, by rows: with one panel; with those of a full tile, where
-  /// the tile is one of several and so at least half as high; with those of a tile on its own.
-  template <class K, std::size_t Rows>
-  static constexpr auto microkernels = []<std::size_t... R>(std::index_sequence<R...>) {
-    return std::array<std::array<run_function, Rows>, 3>{{
-        {{&K::template run<R + 1, 1>...}},
-        {{&K::template run<R + 1, (2 * (R + 1) < mr ? K::panels(R + 1) : main_panels)>...}},
-        {{&K::template run<R + 1, K::panels(R + 1)>...}},
-    }};
-  }
-  (std::make_index_sequence<Rows>{});
-
-  [[nodiscard]] run_function microkernel(std::size_t rows, std::size_t panels) const noexcept {
-    const std::size_t row = panels == 1 ? 0 : tiles_ > 1 ? 1 : 2;
+  [[nodiscard]] run_function<Kernel> microkernel(std::size_t rows,
+                                                 std::size_t panels) const noexcept {
+    const std::size_t row = panels == 1 ? 0 : tiles_.count > 1 ? 1 : 2;
     if constexpr (widens)
       if (rows_ > direct_rows) return microkernels<typename Kernel::widened, mr>[row][rows - 1];
     return microkernels<Kernel, direct_rows>[row][rows - 1];
@@ -291,7 +259,8 @@ class gemm_driver {
 
   const gemm_args& args_;
   const layout_type& layout_;
-  std::size_t m_, rows_, tiles_;
+  std::size_t m_, rows_;
+  row_tiles tiles_;
   scratch scratch_;
   const packed_type* packed_a_ = nullptr;
 };

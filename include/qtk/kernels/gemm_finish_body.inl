@@ -27,6 +27,7 @@ inline void gemm_finish_run(const gemm_finish<Sum>& f) {
         if (f.a_scales != nullptr) x = Simd::rounded(Simd::mul(x, a_scale));
       }
       if (f.bias != nullptr) x = Simd::add(x, Simd::load(f.bias + j));
+      if (f.row_bias != nullptr) x = Simd::add(x, Simd::set1(f.row_bias[i]));
       if (f.residual != nullptr)
         x = Simd::add(x, Simd::load(f.residual + i * f.residual_stride + j));
       switch (out.act) {  // operands in the order that lets NaN pass

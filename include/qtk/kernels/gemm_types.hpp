@@ -12,8 +12,7 @@
 ///
 ///   C (M, N) = f(A (M, K) * W (N, K)^T + bias + residual)
 ///
-/// W is packed once for one kernel; A is packed block by block inside the call, which is where a
-/// convolution turns its window into a row (implicit GEMM).
+/// W is packed once for one kernel; A is packed block by block inside the call.
 
 #if defined(QTK_EXTERN_KERNELS) && !defined(QTK_KERNELS_IMPLEMENTATION)
 #  define QTK_KERNEL_FUNCTION  // declared here, defined in the one unit that implements the kernels
@@ -53,34 +52,23 @@ struct gemm_weights {
   bool unsigned_codes = false;                // s4: codes are 0..15 (uint4) instead of -8..7
 };
 
-/// A 2-D window over one image (C, H, W): row m of A is the window at output pixel m, column
-/// k = (c * kernel_h + i) * kernel_w + j the input at channel c and tap (i, j). Outside: `pad`.
-struct conv_window {
-  std::size_t channels = 0, height = 0, width = 0;
-  std::size_t kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, dilation_h = 1,
-              dilation_w = 1;
-  std::size_t pad_top = 0, pad_left = 0;
-  std::size_t out_height = 0, out_width = 0;
-};
-
 /// One product. Nothing is allocated: the caller brings `workspace`.
 struct gemm_args {
   std::size_t M = 0, N = 0, K = 0;
   std::size_t m_begin = 0, m_end = 0;  // rows to compute: a caller's share of the work
   std::size_t n_begin = 0, n_end = 0;  // columns; n_begin is a multiple of nr
 
-  const void* a = nullptr;              // float, uint8 or int8; an image where `window` is set
-  std::size_t lda = 0;                  // elements between rows of A
-  const conv_window* window = nullptr;  // implicit GEMM
-  const float* a_scales = nullptr;      // integer A: one per row, or one for all (stride 0)
-  const std::int32_t* a_zero_points = nullptr;  // u8_s8: likewise; a window's padding is this code
+  const void* a = nullptr;                      // float, uint8 or int8
+  std::size_t lda = 0;                          // elements between rows of A
+  const float* a_scales = nullptr;              // integer A: one per row, or one for all (stride 0)
+  const std::int32_t* a_zero_points = nullptr;  // u8_s8: likewise
   std::size_t a_scale_stride = 1;
 
   const void* b = nullptr;  // packed by the same kernel
 
   float* c = nullptr;  // element (m, n) is c[m * c_row_stride + n * c_col_stride]
   std::size_t c_row_stride = 0;
-  std::size_t c_col_stride = 1;   // NCHW: row stride 1, column stride H * W
+  std::size_t c_col_stride = 1;
   std::int32_t* c_int = nullptr;  // u8_s8 only: sum of (a - a_zero_point) * w instead of c
   epilogue out{};
 

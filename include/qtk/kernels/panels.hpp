@@ -6,7 +6,7 @@
 
 #include "qtk/core/half.hpp"
 #include "qtk/core/int4.hpp"
-#include "qtk/core/numeric.hpp"
+#include "qtk/kernels/k_layout.hpp"
 #include "qtk/kernels/tile.hpp"
 
 /// Packed weights: where everything lies, and the packer. The picture is in kernels/README.md.
@@ -15,26 +15,6 @@ namespace qtk::inline QTK_ABI {
 /// The first 64 bytes of packed weights.
 struct alignas(64) packed_prefix {
   std::size_t N, K, group_size;
-};
-
-/// K cut into groups, each padded to whole steps of kr: how both operands number their k.
-struct k_layout {
-  std::size_t K = 0, group_size = 1;
-  std::size_t groups = 1;    // at least one, so that a header exists where K = 0
-  std::size_t group_k = 0;   // group_size padded to kr
-  std::size_t packed_k = 0;  // all groups padded
-
-  constexpr k_layout(std::size_t k, std::size_t group, std::size_t kr) noexcept
-      : K(k),
-        group_size(group == 0 || group > k ? std::max<std::size_t>(k, 1) : group),
-        groups(std::max<std::size_t>(ceil_div(K, group_size), 1)),
-        group_k(round_up(group_size, kr)),
-        packed_k((groups - 1) * group_k + round_up(K - (groups - 1) * group_size, kr)) {}
-
-  /// Packed position of k.
-  [[nodiscard]] constexpr std::size_t position(std::size_t k) const noexcept {
-    return group_k == group_size ? k : k / group_size * group_k + k % group_size;
-  }
 };
 
 /// Layout of W (N, K) for one kernel:

@@ -5,10 +5,10 @@
 
 #include "qtk/core/half.hpp"
 #include "qtk/core/int4.hpp"
-#include "qtk/kernels/tile.hpp"
+#include "qtk/kernels/conv_types.hpp"
 
-/// The specification of every GEMM operation: one element at a time, in double and int64. Slow on
-/// purpose; tests and `qtk selftest` compare the kernels with it.
+/// The specification of every product and convolution: one element at a time, in double and int64.
+/// Slow on purpose; tests and `qtk selftest` compare the kernels with it.
 namespace qtk::inline QTK_ABI::reference {
 
 /// Code or value of W at (n, k), widened exactly; scales and zero points not applied.
@@ -40,29 +40,10 @@ namespace qtk::inline QTK_ABI::reference {
   return n * (w.K / group + (w.K % group != 0)) + k / group;
 }
 
-/// Code or value of A at (m, k). Outside of a window's image: 0, or the zero point for codes.
+/// Code or value of A at (m, k).
 [[nodiscard]] inline double row_code(gemm_op op, const gemm_args& args, std::size_t m,
                                      std::size_t k) noexcept {
-  std::size_t at = m * args.lda + k;
-  if (args.window != nullptr) {
-    const conv_window& w = *args.window;
-    const std::size_t tap = k % (w.kernel_h * w.kernel_w), c = k / (w.kernel_h * w.kernel_w);
-    const auto coordinate = [](std::size_t pixel, std::size_t stride, std::size_t t,
-                               std::size_t dilation, std::size_t pad) {
-      return static_cast<std::int64_t>(pixel * stride + t * dilation) -
-             static_cast<std::int64_t>(pad);
-    };
-    const std::int64_t y =
-        coordinate(m / w.out_width, w.stride_h, tap / w.kernel_w, w.dilation_h, w.pad_top);
-    const std::int64_t x =
-        coordinate(m % w.out_width, w.stride_w, tap % w.kernel_w, w.dilation_w, w.pad_left);
-    if (y < 0 || x < 0 || y >= static_cast<std::int64_t>(w.height) ||
-        x >= static_cast<std::int64_t>(w.width)) {
-      const bool zero_point = op == gemm_op::u8_s8 && args.a_zero_points != nullptr;
-      return zero_point ? args.a_zero_points[m * args.a_scale_stride] : 0.0;
-    }
-    at = (c * w.height + static_cast<std::size_t>(y)) * w.width + static_cast<std::size_t>(x);
-  }
+  const std::size_t at = m * args.lda + k;
   if (op == gemm_op::u8_s8) return static_cast<const std::uint8_t*>(args.a)[at];
   if (op == gemm_op::s8_s4) return static_cast<const std::int8_t*>(args.a)[at];
   return double{static_cast<const float*>(args.a)[at]};
@@ -83,33 +64,15 @@ namespace qtk::inline QTK_ABI::reference {
 /// Element (m, n) of C, and the sum of the magnitudes that were added: the scale of its error.
 struct element {
   double value = 0, magnitude = 0;
+
+  void add(double x) noexcept {
+    value += x;
+    magnitude += std::abs(x);
+  }
 };
 
-/// C(m, n) = f(sum over k of A(m, k) * W(n, k) + bias[n] + residual[m, n]), all real.
-[[nodiscard]] inline element product(gemm_op op, const gemm_weights& w, const gemm_args& args,
-                                     std::size_t m, std::size_t n) noexcept {
-  const bool integer = op == gemm_op::u8_s8 || op == gemm_op::s8_s4;
-  double a_scale = 1.0, a_zero = 0.0;
-  if (integer) {
-    const std::size_t at = m * args.a_scale_stride;
-    if (args.a_scales != nullptr) a_scale = double{args.a_scales[at]};
-    if (op == gemm_op::u8_s8 && args.a_zero_points != nullptr) a_zero = args.a_zero_points[at];
-  }
-  element e;
-  const auto add = [&e](double x) {
-    e.value += x;
-    e.magnitude += std::abs(x);
-  };
-  for (std::size_t k = 0; k < args.K; ++k) {
-    const std::size_t group = weight_group(w, n, k);
-    const double scale = w.scales == nullptr ? 1.0 : double{w.scales[group]};
-    const double zero = w.zero_points == nullptr ? 0.0 : w.zero_points[group];
-    add(a_scale * (row_code(op, args, m, k) - a_zero) * scale * (weight_code(op, w, n, k) - zero));
-  }
-  if (args.out.bias != nullptr) add(double{args.out.bias[n]});
-  if (args.out.residual != nullptr)
-    add(double{args.out.residual[m * args.c_row_stride + n * args.c_col_stride]});
-  const epilogue& out = args.out;
+/// f of the epilogue, in double.
+[[nodiscard]] inline element activated(element e, const epilogue& out) noexcept {
   switch (out.act) {
     case activation::none:
       break;
@@ -124,6 +87,51 @@ struct element {
       break;
   }
   return e;
+}
+
+/// C(m, n) = f(sum over k of A(m, k) * W(n, k) + bias[n] + residual[m, n]), all real.
+[[nodiscard]] inline element product(gemm_op op, const gemm_weights& w, const gemm_args& args,
+                                     std::size_t m, std::size_t n) noexcept {
+  const bool integer = op == gemm_op::u8_s8 || op == gemm_op::s8_s4;
+  double a_scale = 1.0, a_zero = 0.0;
+  if (integer) {
+    const std::size_t at = m * args.a_scale_stride;
+    if (args.a_scales != nullptr) a_scale = double{args.a_scales[at]};
+    if (op == gemm_op::u8_s8 && args.a_zero_points != nullptr) a_zero = args.a_zero_points[at];
+  }
+  element e;
+  for (std::size_t k = 0; k < args.K; ++k) {
+    const std::size_t group = weight_group(w, n, k);
+    const double scale = w.scales == nullptr ? 1.0 : double{w.scales[group]};
+    const double zero = w.zero_points == nullptr ? 0.0 : w.zero_points[group];
+    e.add(a_scale * (row_code(op, args, m, k) - a_zero) * scale *
+          (weight_code(op, w, n, k) - zero));
+  }
+  if (args.out.bias != nullptr) e.add(double{args.out.bias[n]});
+  if (args.out.residual != nullptr)
+    e.add(double{args.out.residual[m * args.c_row_stride + n * args.c_col_stride]});
+  return activated(e, args.out);
+}
+
+/// Element (o, pixel) of y = f(sum over k of W(o, k) * X(k, pixel) + bias[o] + residual[o, pixel]).
+[[nodiscard]] inline element convolution(conv_op op, const conv_filters& f, const conv_args& args,
+                                         const k_layout& k_of, std::size_t o,
+                                         std::size_t pixel) noexcept {
+  element e;
+  const std::size_t from = pixel / args.out_width * args.row_step + pixel % args.out_width;
+  for (std::size_t k = 0; k < f.K; ++k) {
+    const std::size_t at = from + args.offsets[k_of.position(k)], w = o * f.K + k;
+    if (op == conv_op::f32)
+      e.add(double{static_cast<const float*>(f.data)[w]} *
+            double{static_cast<const float*>(args.image)[at]});
+    else
+      e.add(double{f.scales[o * k_of.groups + k / k_of.group_size]} * double{args.image_scale} *
+            static_cast<const std::int8_t*>(f.data)[w] *
+            (static_cast<const std::uint8_t*>(args.image)[at] - args.image_zero_point));
+  }
+  if (args.out.bias != nullptr) e.add(double{args.out.bias[o]});
+  if (args.out.residual != nullptr) e.add(double{args.out.residual[o * args.y_stride + pixel]});
+  return activated(e, args.out);
 }
 
 }  // namespace qtk::inline QTK_ABI::reference

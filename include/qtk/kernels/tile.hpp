@@ -33,8 +33,8 @@ struct gemm_tile {
 /// One panel's worth of sums on its way to memory: `rows` x nr, all columns readable.
 ///   int32 sums: y = f(float(sum - zero_point[i] * column_sum[j]) * (a_scale[i] * scale[j]) + ...)
 ///   fp32 sums:  y = f(sum * a_scale[i] + ...), without a_scales f(sum + ...)
-/// followed by "+ bias[j] + residual[i, j]". Multiplication and addition are rounded one by one on
-/// every ISA: the integer operations give the same floats everywhere.
+/// followed by "+ bias[j] + row_bias[i] + residual[i, j]". Multiplication and addition are rounded
+/// one by one on every ISA: the integer operations give the same floats everywhere.
 template <class Sum>
 struct gemm_finish {
   std::size_t rows = 0;
@@ -46,6 +46,7 @@ struct gemm_finish {
   const std::int32_t* a_zero_points = nullptr;
   std::size_t a_scale_stride = 0;
   const float* bias = nullptr;      // (nr) or null
+  const float* row_bias = nullptr;  // (rows) or null
   const float* residual = nullptr;  // (rows, residual_stride) or null
   std::size_t residual_stride = 0;
   float* y = nullptr;

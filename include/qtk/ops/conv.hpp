@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "qtk/ops/linear.hpp"
+#include "qtk/ops/packed_filters.hpp"
 
 namespace qtk::inline QTK_ABI {
 
@@ -37,33 +38,33 @@ struct window_2d {
   }
 };
 
-/// 2-D convolution, y = f(conv(x, w) + bias + residual), as implicit GEMM on packed weights:
+/// 2-D convolution, y = f(conv(x, w) + bias + residual):
 ///   x (batch, C, H, W), w as the matrix (O, C / groups * kh * kw), y and residual (batch, O, OH,
 ///   OW)
-/// With integer products each image of x is quantized on the way in, with one scale.
+/// With integer products each image of x is quantized on the way in: uint8, one scale and zero
+/// point (ONNX DynamicQuantizeLinear).
 class conv2d {
  public:
-  /// One packed_weights of (O / groups, C / groups * kh * kw) for each group, in order. Shared,
+  /// One packed_filters of (O / groups, C / groups * kh * kw) for each group, in order. Shared,
   /// because one set serves inputs of any size.
-  conv2d(std::shared_ptr<const std::vector<packed_weights>> weights, const window_2d& window)
-      : weights_(std::move(weights)), groups_(*weights_), window_(window) {
+  conv2d(std::shared_ptr<const std::vector<packed_filters>> filters, const window_2d& window)
+      : filters_(std::move(filters)), groups_(*filters_), window_(window) {
     QTK_CHECK(!groups_.empty(), "conv2d", "no weights");
     const std::size_t taps = checked_mul(window.kernel_h, window.kernel_w, "conv2d");
-    for (const packed_weights& g : groups_)
-      QTK_CHECK(g.K() % taps == 0 && g.N() == groups_[0].N() && g.K() == groups_[0].K(), "conv2d",
-                "weights (", g.N(), ", ", g.K(), ") for a window of ", taps);
+    for (const packed_filters& g : groups_)
+      QTK_CHECK(
+          taps != 0 && g.K() % taps == 0 && g.O() == groups_[0].O() && g.K() == groups_[0].K(),
+          "conv2d", "weights (", g.O(), ", ", g.K(), ") for a window of ", taps);
   }
 
   const window_2d& window() const noexcept { return window_; }
-  const packed_weights& weights(std::size_t group = 0) const { return groups_[group]; }
+  const packed_filters& filters(std::size_t group = 0) const { return groups_[group]; }
   std::size_t groups() const noexcept { return groups_.size(); }
-  std::size_t in_channels() const noexcept {
-    return groups_.size() * groups_[0].K() / (window_.kernel_h * window_.kernel_w);
-  }
-  std::size_t out_channels() const noexcept { return groups_.size() * groups_[0].N(); }
+  std::size_t in_channels() const noexcept { return groups_.size() * group_channels(); }
+  std::size_t out_channels() const noexcept { return groups_.size() * groups_[0].O(); }
   std::size_t packed_bytes() const noexcept {
     std::size_t n = 0;
-    for (const packed_weights& g : groups_) n += g.size_bytes();
+    for (const packed_filters& g : groups_) n += g.size_bytes();
     return n;
   }
 
@@ -74,7 +75,8 @@ class conv2d {
   }
 
   [[nodiscard]] std::size_t workspace_bytes(const shape& x, std::size_t concurrency = 1) const {
-    return concurrency * per_task_bytes(x);
+    return workspace_cursor::aligned(layout().packed_k * sizeof(std::size_t)) +
+           concurrency * per_task_bytes(x);
   }
 
   /// Allocates nothing. `out.residual` has the layout of y.
@@ -83,137 +85,150 @@ class conv2d {
     const shape y_shape = output_shape(x_shape);
     const std::size_t batch = x_shape[0], tasks = executor.concurrency();
     const std::size_t pixels = y_shape[2] * y_shape[3];
+    workspace_cursor scratch(workspace);
+    auto* const offsets = scratch.take<std::size_t>(layout().packed_k);
+    fill_offsets(arranged(x_shape), offsets);
+    auto* const task_scratch = scratch.take<std::byte>(0);
     // Images are shared out; where there are fewer than threads, each image's pixels.
     const std::size_t parts = batch >= tasks || batch == 0 ? 1 : ceil_div(tasks, batch);
-    const std::size_t mr = groups_[0].kernel().mr;
-    const std::size_t step = std::max<std::size_t>(1, round_up(ceil_div(pixels, parts), mr));
-    const std::size_t jobs = batch * ceil_div(pixels, step);
+    const std::size_t nr = groups_[0].kernel().nr;
+    const std::size_t step = std::max<std::size_t>(1, round_up(ceil_div(pixels, parts), nr));
+    const std::size_t shares = ceil_div(pixels, step), jobs = batch * shares;
     const std::size_t jobs_per_task = std::max<std::size_t>(1, ceil_div(jobs, tasks));
     executor(ceil_div(jobs, jobs_per_task), [&](std::size_t task) {
-      auto* scratch = static_cast<std::byte*>(workspace) + task * per_task_bytes(x_shape);
+      auto* const mine = task_scratch + task * per_task_bytes(x_shape);
       const std::size_t end = std::min(jobs, (task + 1) * jobs_per_task);
       for (std::size_t job = task * jobs_per_task; job < end; ++job) {
-        const std::size_t image = job / ceil_div(pixels, step);
-        const std::size_t begin = job % ceil_div(pixels, step) * step;
-        run_image(x_shape, y_shape, x, y, image, begin, std::min(pixels, begin + step), out,
-                  scratch);
+        conv_args args{.pixel_begin = job % shares * step, .offsets = offsets, .out = out};
+        args.pixel_end = std::min(pixels, args.pixel_begin + step);
+        run_image(x_shape, y_shape, x, y, job / shares, args, mine);
       }
     });
   }
 
  private:
-  [[nodiscard]] bool integer() const noexcept {
-    const gemm_op op = groups_[0].kernel().op;
-    return op == gemm_op::u8_s8 || op == gemm_op::s8_s4;
-  }
-  [[nodiscard]] bool padded() const noexcept {
-    return (window_.pad_top | window_.pad_left | window_.pad_bottom | window_.pad_right) != 0;
-  }
-  [[nodiscard]] std::size_t padded_height(const shape& x) const noexcept {
-    return x[2] + window_.pad_top + window_.pad_bottom;
-  }
-  [[nodiscard]] std::size_t padded_width(const shape& x) const noexcept {
-    return x[3] + window_.pad_left + window_.pad_right;
-  }
-  [[nodiscard]] std::size_t padded_elements(const shape& x) const noexcept {
-    return x[1] * padded_height(x) * padded_width(x);
-  }
+  /// How an image lies in memory for the kernel: rows with their padding written out, columns
+  /// sorted by their remainder modulo the stride, so that the pixels of an output row are
+  /// neighbors.
+  struct arrangement {
+    std::size_t height, phase, width, plane;  // rows, columns of one remainder, of all; elements
 
-  /// An image with its padding written out: once for all taps, so that the kernel packs windows
-  /// without asking where the image ends (which took more time than the products of small layers).
-  template <class T>
-  void pad(const shape& x, const T* from, T value, T* to) const noexcept {
-    const std::size_t width = padded_width(x), row = x[3];
-    for (std::size_t c = 0; c < x[1]; ++c) {
-      to = std::fill_n(to, window_.pad_top * width, value);
-      for (std::size_t h = 0; h < x[2]; ++h, from += row) {
-        to = std::fill_n(to, window_.pad_left, value);
-        to = std::copy_n(from, row, to);
-        to = std::fill_n(to, window_.pad_right, value);
-      }
-      to = std::fill_n(to, window_.pad_bottom * width, value);
-    }
-  }
+    arrangement(const shape& x, const window_2d& w) noexcept
+        : height(x[2] + w.pad_top + w.pad_bottom),
+          phase(ceil_div(x[3] + w.pad_left + w.pad_right, w.stride_w)),
+          width(phase * w.stride_w),
+          plane(height * width) {}
+  };
 
+  [[nodiscard]] arrangement arranged(const shape& x) const noexcept { return {x, window_}; }
+  [[nodiscard]] std::size_t group_channels() const noexcept {
+    return groups_[0].K() / (window_.kernel_h * window_.kernel_w);
+  }
+  [[nodiscard]] k_layout layout() const noexcept {
+    return {groups_[0].K(), groups_[0].group_size(), groups_[0].kernel().kr};
+  }
+  [[nodiscard]] bool integer() const noexcept { return groups_[0].kernel().op == conv_op::u8_s8; }
+  /// Whether an image is read as it is.
+  [[nodiscard]] bool in_order() const noexcept {
+    return (window_.pad_top | window_.pad_left | window_.pad_bottom | window_.pad_right) == 0 &&
+           window_.stride_w == 1;
+  }
+  [[nodiscard]] std::size_t arranged_bytes(const shape& x) const noexcept {
+    if (in_order()) return 0;
+    return workspace_cursor::aligned(x[1] * arranged(x).plane * (integer() ? 1 : sizeof(float)));
+  }
   [[nodiscard]] std::size_t per_task_bytes(const shape& x) const {
-    const packed_weights& w = groups_[0];
-    const std::size_t pixels = window_.out_height(x[2]) * window_.out_width(x[3]);
-    return workspace_cursor::aligned(
-               w.kernel().workspace_bytes(pixels, w.N(), w.K(), w.group_size())) +
-           (padded()
-                ? workspace_cursor::aligned(padded_elements(x) * (integer() ? 1 : sizeof(float)))
-                : 0) +
+    return workspace_cursor::aligned(groups_[0].workspace_bytes()) + arranged_bytes(x) +
            (integer() ? quantized_activations::bytes(1, x[1] * x[2] * x[3]) : 0);
   }
 
-  void run_image(const shape& x_shape, const shape& y_shape, const float* x, float* y,
-                 std::size_t image, std::size_t m_begin, std::size_t m_end, const epilogue& out,
-                 void* workspace) const {
-    const std::size_t channels = x_shape[1] / groups_.size();
-    const std::size_t pixels = y_shape[2] * y_shape[3], N = groups_[0].N();
-    const gemm_kernel& kernel = groups_[0].kernel();
-    const std::size_t elements = x_shape[1] * x_shape[2] * x_shape[3];
-    const float* const x_image = x + image * elements;
-    const conv_window geometry{.channels = channels,
-                               .height = padded_height(x_shape),
-                               .width = padded_width(x_shape),
-                               .kernel_h = window_.kernel_h,
-                               .kernel_w = window_.kernel_w,
-                               .stride_h = window_.stride_h,
-                               .stride_w = window_.stride_w,
-                               .dilation_h = window_.dilation_h,
-                               .dilation_w = window_.dilation_w,
-                               .out_height = y_shape[2],
-                               .out_width = y_shape[3]};
-    workspace_cursor scratch(workspace);
-    gemm_args args{.M = pixels,
-                   .N = N,
-                   .K = groups_[0].K(),
-                   .m_begin = m_begin,
-                   .m_end = m_end,
-                   .n_end = N,
-                   .window = &geometry,
-                   .c_row_stride = 1,
-                   .c_col_stride = pixels};
-    // The image as the kernel reads it: codes or floats, with its padding written out.
-    const std::byte* source = nullptr;
-    const auto prepare = [&]<class T>(const T* from, T value) {
-      if (padded()) {
-        T* const to = scratch.take<T>(padded_elements(x_shape));
-        pad(x_shape, from, value, to);
-        from = to;
+  /// Where tap (c, i, j) lies for output pixel 0: conv_args::offsets.
+  void fill_offsets(const arrangement& image, std::size_t* offsets) const noexcept {
+    const k_layout k_of = layout();
+    std::fill_n(offsets, k_of.packed_k, 0);
+    std::size_t k = 0;
+    for (std::size_t c = 0; c < group_channels(); ++c)
+      for (std::size_t i = 0; i < window_.kernel_h; ++i)
+        for (std::size_t j = 0; j < window_.kernel_w; ++j) {
+          const std::size_t column = j * window_.dilation_w;
+          offsets[k_of.position(k++)] = c * image.plane + i * window_.dilation_h * image.width +
+                                        column % window_.stride_w * image.phase +
+                                        column / window_.stride_w;
+        }
+  }
+
+  /// Copies an image into its arrangement.
+  template <class T>
+  void arrange(const shape& x, const T* from, T pad, T* to) const noexcept {
+    const arrangement image = arranged(x);
+    const std::size_t W = x[3], stride = window_.stride_w;
+    for (std::size_t c = 0; c < x[1]; ++c) {
+      to = std::fill_n(to, window_.pad_top * image.width, pad);
+      for (std::size_t h = 0; h < x[2]; ++h, from += W) {
+        if (stride == 1) {
+          to = std::fill_n(to, window_.pad_left, pad);
+          to = std::copy_n(from, W, to);
+          to = std::fill_n(to, window_.pad_right, pad);
+        } else {
+          for (std::size_t r = 0; r < stride; ++r, to += image.phase) {
+            std::fill_n(to, image.phase, pad);
+            const std::size_t first =
+                window_.pad_left > r ? ceil_div(window_.pad_left - r, stride) : 0;
+            T* out = to + first;
+            for (std::size_t w = first * stride + r - window_.pad_left; w < W; w += stride)
+              *out++ = from[w];
+          }
+        }
       }
-      source = reinterpret_cast<const std::byte*>(from);
+      to = std::fill_n(to, window_.pad_bottom * image.width, pad);
+    }
+  }
+
+  void run_image(const shape& x_shape, const shape& y_shape, const float* x, float* y,
+                 std::size_t image, conv_args args, void* workspace) const {
+    const arrangement geometry = arranged(x_shape);
+    const conv_kernel& kernel = groups_[0].kernel();
+    const std::size_t pixels = y_shape[2] * y_shape[3], O = groups_[0].O();
+    const std::size_t elements = x_shape[1] * x_shape[2] * x_shape[3];
+    workspace_cursor scratch(workspace);
+    const auto prepare = [&]<class T>(const T* from, T pad) -> const void* {
+      if (in_order()) return from;
+      T* const to = scratch.take<T>(x_shape[1] * geometry.plane);
+      arrange(x_shape, from, pad, to);
+      return to;
     };
-    std::size_t element_size = sizeof(float);
     if (integer()) {
       const quantized_activations q(scratch, 1, elements);
-      q.quantize_row(find_elementwise(kernel.target), kernel.op, 0, elements, x_image);
-      const bool has_zero = kernel.op == gemm_op::u8_s8;
-      prepare(static_cast<const std::uint8_t*>(q.codes),
-              static_cast<std::uint8_t>(has_zero ? q.zero_points[0] : 0));
-      args.a_scales = q.scales;
-      args.a_zero_points = has_zero ? q.zero_points : nullptr;
-      args.a_scale_stride = 0;
-      element_size = 1;
+      q.quantize_row(find_elementwise(kernel.target), gemm_op::u8_s8, 0, elements,
+                     x + image * elements);
+      args.image_scale = q.scales[0];
+      args.image_zero_point = q.zero_points[0];
+      args.image = prepare(static_cast<const std::uint8_t*>(q.codes),
+                           static_cast<std::uint8_t>(q.zero_points[0]));
     } else {
-      prepare(x_image, 0.0f);
+      args.image = prepare(x + image * elements, 0.0f);
     }
     args.workspace = scratch.take<std::byte>(0);
+    args.out_width = y_shape[3];
+    args.row_step = window_.stride_h * geometry.width;
+    args.y_stride = pixels;
+    const auto* const first = static_cast<const std::byte*>(args.image);
+    const epilogue out = args.out;
     for (std::size_t g = 0; g < groups_.size(); ++g) {
-      args.a = source + g * channels * geometry.height * geometry.width * element_size;
-      args.b = groups_[g].data();
-      const std::size_t at = (image * groups_.size() + g) * N * pixels;
-      args.c = y + at;
-      args.out = out;
-      if (out.bias != nullptr) args.out.bias = out.bias + g * N;
+      const std::size_t skip = g * group_channels() * geometry.plane;
+      const std::size_t at = (image * groups_.size() + g) * O * pixels;
+      args.image = first + skip * (integer() ? 1 : sizeof(float));
+      args.image_size = x_shape[1] * geometry.plane - skip;
+      args.filters = groups_[g].data();
+      args.y = y + at;
+      if (out.bias != nullptr) args.out.bias = out.bias + g * O;
       if (out.residual != nullptr) args.out.residual = out.residual + at;
       kernel.run(args);
     }
   }
 
-  std::shared_ptr<const std::vector<packed_weights>> weights_;
-  std::span<const packed_weights> groups_;
+  std::shared_ptr<const std::vector<packed_filters>> filters_;
+  std::span<const packed_filters> groups_;
   window_2d window_;
 };
 

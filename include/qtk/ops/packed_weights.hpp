@@ -10,8 +10,8 @@
 namespace qtk::inline QTK_ABI {
 
 /// In what the products of a layer are formed.
-///   real     weights are widened to fp32 in registers; for codes: "weight-only", smaller files and
-///            less memory traffic, not less arithmetic
+///   real     weights are widened to fp32; for codes: "weight-only", smaller files and less memory
+///            traffic, not less arithmetic
 ///   integer  activations are quantized at run time and multiplied as integers ("dynamic")
 enum class compute : std::uint8_t { real, integer };
 
@@ -20,8 +20,29 @@ template <class F>
 concept weight_format =
     float_format<F> || std::same_as<F, int8> || std::same_as<F, int4> || std::same_as<F, uint4>;
 
+/// The scales of weights (N, K) as kernels read them: one (and a zero point) for each row and group
+/// along K, whatever the block is, per tensor, channel or group.
+struct row_scales {
+  std::size_t group_size = 0;
+  std::vector<float> scales;              // (N, groups)
+  std::vector<std::int32_t> zero_points;  // likewise; empty: all 0
+
+  row_scales() = default;
+  row_scales(const quantization& q, const shape& s) : group_size(q.block[1]) {
+    const block_grid blocks(s, q.block);
+    const bool zero = std::all_of(q.zero_points.begin(), q.zero_points.end(),
+                                  [](std::int32_t z) { return z == 0; });
+    for (std::size_t n = 0; n < s[0]; ++n)
+      for (std::size_t g = 0; g < blocks.runs_per_row(); ++g) {
+        const std::size_t from = blocks.first_block(n) + g;
+        scales.push_back(q.scales[from]);
+        if (!zero) zero_points.push_back(q.zero_points[from]);
+      }
+  }
+};
+
 /// Weights (N, K) laid out for the kernel that this CPU runs best; made once, read by any number of
-/// threads. The weights of a convolution are the matrix (O, I * kh * kw).
+/// threads.
 class packed_weights {
  public:
   packed_weights() = default;
@@ -38,16 +59,16 @@ class packed_weights {
     N_ = w.shape()[0];
     K_ = group_size_ = w.shape()[1];
     gemm_weights source{.N = N_, .K = K_, .data = w.data(), .row_stride = w.row_stride()};
-    std::vector<float> scales;
-    std::vector<std::int32_t> zero_points;
+    row_scales q;
     if constexpr (format::quantized) {
       QTK_CHECK(w.quantization() != nullptr, "packed_weights", "codes without scales");
-      expand(*w.quantization(), w.shape(), scales, zero_points);
+      q = row_scales(*w.quantization(), w.shape());
+      group_size_ = q.group_size;
       QTK_CHECK(
-          how == compute::real || format::packed || (group_size_ >= K_ && zero_points.empty()),
+          how == compute::real || format::packed || (group_size_ >= K_ && q.zero_points.empty()),
           "packed_weights", "int8 x int8 takes symmetric scales per tensor or per channel");
-      source.scales = scales.data();
-      source.zero_points = zero_points.empty() ? nullptr : zero_points.data();
+      source.scales = q.scales.data();
+      source.zero_points = q.zero_points.empty() ? nullptr : q.zero_points.data();
       source.unsigned_codes = std::same_as<format, uint4>;
     }
     source.group_size = group_size_;
@@ -90,22 +111,6 @@ class packed_weights {
              : F::id == dtype::fp16 ? gemm_op::f32_f16
                                     : gemm_op::f32_bf16;
     }
-  }
-
-  /// One scale (and zero point) for each (row, group), whatever the block: per tensor, channel,
-  /// group.
-  void expand(const quantization& q, const shape& s, std::vector<float>& scales,
-              std::vector<std::int32_t>& zero_points) {
-    const block_grid blocks(s, q.block);
-    group_size_ = q.block[1];
-    const bool zero = std::all_of(q.zero_points.begin(), q.zero_points.end(),
-                                  [](std::int32_t z) { return z == 0; });
-    for (std::size_t n = 0; n < s[0]; ++n)
-      for (std::size_t g = 0; g < blocks.runs_per_row(); ++g) {
-        const std::size_t from = blocks.first_block(n) + g;
-        scales.push_back(q.scales[from]);
-        if (!zero) zero_points.push_back(q.zero_points[from]);
-      }
   }
 
   std::size_t N_ = 0, K_ = 0, group_size_ = 0;

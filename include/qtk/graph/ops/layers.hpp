@@ -28,12 +28,13 @@ namespace qtk::inline QTK_ABI::graph_ops {
 
 /// The weights (N, K) of a layer, cut into `groups` equal runs of rows and packed. Scales are cut
 /// with their rows; with one scale for the whole tensor each part keeps it.
-[[nodiscard]] inline std::vector<packed_weights> pack(const op_context& ctx, std::size_t groups) {
+template <class Packed>
+[[nodiscard]] std::vector<Packed> pack(const op_context& ctx, std::size_t groups) {
   const any_tensor* w = ctx.constant(1);
   QTK_CHECK(w != nullptr, ctx.node().label(), "weights must be constant");
   const compute how = ctx.node().text("compute", "") == "int8" ? compute::integer : compute::real;
-  return w->visit([&]<class F>(const tensor<F>& t) -> std::vector<packed_weights> {
-    std::vector<packed_weights> parts;
+  return w->visit([&]<class F>(const tensor<F>& t) -> std::vector<Packed> {
+    std::vector<Packed> parts;
     if constexpr (weight_format<F>) {
       const std::size_t rows = t.shape()[0] / groups;
       for (std::size_t g = 0; g < groups; ++g) {
@@ -72,7 +73,8 @@ inline void check_epilogue(const op_context& ctx, std::size_t channels, const sh
   }
 }
 
-[[nodiscard]] inline std::string kernel_label(const gemm_kernel& k) {
+template <class Kernel>
+[[nodiscard]] std::string kernel_label(const Kernel& k) {
   return cat(k.name, " (", name(k.target), ")");
 }
 
@@ -92,7 +94,8 @@ inline bound_node bind_linear(const op_context& ctx) {
   y[y.rank() - 1] = w[0];
   check_epilogue(ctx, w[0], y);
   if (ctx.types_only()) return {.outputs = {{dtype::fp32, y}}, .run = {}};
-  const auto layer = ctx.once<linear>([&] { return linear(std::move(pack(ctx, 1)[0])); });
+  const auto layer =
+      ctx.once<linear>([&] { return linear(std::move(pack<packed_weights>(ctx, 1)[0])); });
   const packed_weights& packed = layer->weights();
   const std::size_t M = x.rows(), N = w[0], K = w[1];
   return {
@@ -176,8 +179,9 @@ inline bound_node bind_conv(const op_context& ctx) {
   const shape y{x[0], w[0], window.out_height(x[2]), window.out_width(x[3])};
   check_epilogue(ctx, w[0], y);
   if (ctx.types_only()) return {.outputs = {{dtype::fp32, y}}, .run = {}};
-  const auto weights = ctx.once<std::vector<packed_weights>>([&] { return pack(ctx, groups); });
-  const auto layer = std::make_shared<const conv2d>(weights, window);
+  const auto filters =
+      ctx.once<std::vector<packed_filters>>([&] { return pack<packed_filters>(ctx, groups); });
+  const auto layer = std::make_shared<const conv2d>(filters, window);
   const std::size_t K = w[1];
   return {
       .outputs = {{dtype::fp32, y}},
@@ -194,7 +198,7 @@ inline bound_node bind_conv(const op_context& ctx) {
       .absorbed = 1u << 1,
       .flops = 2.0 * static_cast<double>(y.elements()) * static_cast<double>(K),
       .bytes = layer_bytes(ctx, layer->packed_bytes(), y),
-      .kernel = kernel_label(layer->weights().kernel()),
+      .kernel = kernel_label(layer->filters().kernel()),
       .integer = n.text("compute", "") == "int8",
   };
 }

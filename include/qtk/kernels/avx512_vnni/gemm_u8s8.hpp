@@ -7,20 +7,23 @@ QTK_TARGET_BEGIN(QTK_FEATURES_AVX512_VNNI)
 QTK_IGNORE_UNINITIALIZED_BEGIN
 namespace qtk::inline QTK_ABI::avx512_vnni {
 
-/// int32 sums of u8 * s8 by vpdpbusd, which neither saturates nor rounds. The zero point is taken
-/// off in the epilogue, by the column sums of W.
+/// int32 sums of u8 * s8 by vpdpbusd, which neither saturates nor rounds. Zero points are taken off
+/// in the epilogue, by the sums of the weights.
 /// 12 x 32: two panels at a time, 24 accumulators. A step is 4 k of 16 columns, one register.
-struct gemm_u8s8s32_12x32c4 {
+/// `A` is what is broadcast: activations in a product of matrices, weights in a convolution.
+template <class A>
+struct gemm_12x32c4 {
+  static constexpr bool signed_rows = std::is_signed_v<A>;
   static constexpr gemm_op op = gemm_op::u8_s8;
   static constexpr isa target = isa::avx512_vnni;
-  static constexpr const char* name = "gemm_u8s8s32_12x32c4";
+  static constexpr const char* name = signed_rows ? "gemm_s8u8s32_12x32c4" : "gemm_u8s8s32_12x32c4";
   static constexpr std::size_t mr = 12, nr = 16, kr = 4, mc = 144, kc = 1024;
-  using a_packed = std::uint8_t;
+  using a_packed = A;
   static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
   static constexpr std::size_t order(std::size_t j, std::size_t k) { return j * kr + k; }
 
   template <std::size_t Rows, std::size_t Panels>
-  static void run(const gemm_tile<std::uint8_t, std::int32_t>& t) {
+  static void run(const gemm_tile<A, std::int32_t>& t) {
     __m512i acc[Rows][Panels];
     QTK_UNROLL
     for (std::size_t i = 0; i < Rows; ++i) {
@@ -29,7 +32,7 @@ struct gemm_u8s8s32_12x32c4 {
         acc[i][j] =
             t.accumulate ? _mm512_loadu_si512(t.c + (i * Panels + j) * nr) : _mm512_setzero_si512();
     }
-    const std::uint8_t* a = t.a;
+    const A* a = t.a;
     const std::byte* b = t.b;
     for (std::size_t k = 0; k < t.k; k += kr, a += kr * Rows, b += kr * nr) {
       __m512i w[Panels];
@@ -40,7 +43,8 @@ struct gemm_u8s8s32_12x32c4 {
         const __m512i x = broadcast4(a + i * kr);
         QTK_UNROLL
         for (std::size_t j = 0; j < Panels; ++j)
-          acc[i][j] = _mm512_dpbusd_epi32(acc[i][j], x, w[j]);
+          acc[i][j] = signed_rows ? _mm512_dpbusd_epi32(acc[i][j], w[j], x)
+                                  : _mm512_dpbusd_epi32(acc[i][j], x, w[j]);
       }
     }
     QTK_UNROLL
@@ -51,8 +55,14 @@ struct gemm_u8s8s32_12x32c4 {
     }
   }
 
-  static void finish(const gemm_finish<std::int32_t>& f) { gemm_finish_run<simd, nr>(f); }
+  template <class Sum>
+  static void finish(const gemm_finish<Sum>& f) {
+    gemm_finish_run<simd, nr>(f);
+  }
 };
+
+using gemm_u8s8s32_12x32c4 = gemm_12x32c4<std::uint8_t>;
+using gemm_s8u8s32_12x32c4 = gemm_12x32c4<std::int8_t>;
 
 }  // namespace qtk::inline QTK_ABI::avx512_vnni
 QTK_IGNORE_UNINITIALIZED_END

@@ -54,7 +54,10 @@ struct gemm_u8s8s32_6x16 {
     }
   }
 
-  static void finish(const gemm_finish<std::int32_t>& f) { gemm_finish_run<simd, nr>(f); }
+  template <class Sum>
+  static void finish(const gemm_finish<Sum>& f) {
+    gemm_finish_run<simd, nr>(f);
+  }
 };
 
 }  // namespace qtk::inline QTK_ABI::neon

@@ -24,7 +24,10 @@ struct gemm_u8s8s32_4x8 {
         for (std::size_t j = 0; j < nr; ++j) t.c[i * nr + j] += a[i] * b[j];
   }
 
-  static void finish(const gemm_finish<std::int32_t>& f) { gemm_finish_run<simd, nr>(f); }
+  template <class Sum>
+  static void finish(const gemm_finish<Sum>& f) {
+    gemm_finish_run<simd, nr>(f);
+  }
 };
 
 }  // namespace qtk::inline QTK_ABI::scalar

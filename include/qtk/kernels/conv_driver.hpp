@@ -1,0 +1,250 @@
+#pragma once
+
+#include "qtk/kernels/columns.hpp"
+#include "qtk/kernels/microkernels.hpp"
+
+namespace qtk::inline QTK_ABI {
+
+/// Packed filters of one kernel:
+///   prefix | scales (O, groups) | sums (O, groups) | tiles      the middle two for codes only
+/// A tile is up to mr filters, interleaved as the rows of A are. `sums` are those of the weights of
+/// each group: they take the image's zero point off in the epilogue.
+template <class Kernel>
+struct filter_layout : k_layout {
+  static constexpr bool integer = gemm_op_traits<Kernel::op>::integer;
+  struct alignas(64) prefix {
+    std::size_t O, K, group_size;
+  };
+
+  row_tiles tiles;
+
+  constexpr filter_layout(std::size_t O, std::size_t k, std::size_t group) noexcept
+      : k_layout(k, integer ? group : k, Kernel::kr), tiles(O, Kernel::mr) {}
+  explicit filter_layout(const prefix& p) noexcept : filter_layout(p.O, p.K, p.group_size) {}
+
+  [[nodiscard]] constexpr std::size_t numbers_bytes() const noexcept {
+    return integer ? round_up(tiles.rows * groups * sizeof(float), 64) : 0;
+  }
+  [[nodiscard]] constexpr std::size_t tiles_offset() const noexcept {
+    return sizeof(prefix) + 2 * numbers_bytes();
+  }
+  [[nodiscard]] constexpr std::size_t codes_bytes() const noexcept {
+    return tiles.rows * packed_k * sizeof(typename Kernel::a_packed);
+  }
+};
+
+/// Convolution by the microkernels of GEMM: filters are the rows, broadcast; pixels the columns.
+///
+///   for each block of panels of pixels:     packed; fits the L2 cache, or the L1 where all filters
+///                                           fit the L2
+///     for each tile of filters:
+///       for each panel of the block:        the microkernel over all of K, then the epilogue
+///
+/// A kernel is what gemm_driver takes, for f32_f32 or u8_s8. Where its rows are int16 or int8 and
+/// its panels int8 or uint8 decides `panel_is_signed`.
+template <class Kernel>
+class conv_driver {
+ public:
+  using layout_type = filter_layout<Kernel>;
+  using a_packed = typename Kernel::a_packed;
+  using sum_type = typename gemm_op_traits<Kernel::op>::sum_type;
+  static constexpr bool integer = layout_type::integer;
+  static constexpr std::size_t mr = Kernel::mr, nr = Kernel::nr, kr = Kernel::kr;
+  static constexpr bool panel_is_signed = integer && sizeof(a_packed) == 2;
+  using pixel_type = std::conditional_t<integer, std::uint8_t, float>;
+  using packer_type = column_packer<pixel_type, nr, kr, panel_is_signed>;
+  static_assert(Kernel::order(1, 0) == kr && (kr == 1 || Kernel::order(0, 1) == 1));
+
+  static std::size_t packed_bytes(std::size_t O, std::size_t K, std::size_t group_size) noexcept {
+    const layout_type layout(O, K, group_size);
+    return round_up(layout.tiles_offset() + layout.codes_bytes(), 64);
+  }
+
+  static void pack(const conv_filters& f, void* packed) noexcept {
+    using weight_type = std::conditional_t<integer, std::int8_t, float>;
+    const layout_type layout(f.O, f.K, f.group_size);
+    std::memset(packed, 0, packed_bytes(f.O, f.K, f.group_size));
+    auto* const base = static_cast<std::byte*>(packed);
+    const typename layout_type::prefix prefix{f.O, f.K, layout.group_size};
+    std::memcpy(base, &prefix, sizeof prefix);
+    auto* const scales = reinterpret_cast<float*>(base + sizeof prefix);
+    auto* const sums =
+        reinterpret_cast<std::int32_t*>(base + sizeof prefix + layout.numbers_bytes());
+    auto* const tiles = reinterpret_cast<a_packed*>(base + layout.tiles_offset());
+    if constexpr (integer) std::copy_n(f.scales, f.O * layout.groups, scales);
+    for (std::size_t t = 0; t < layout.tiles.count; ++t) {
+      const std::size_t begin = layout.tiles.begin(t), rows = layout.tiles.height(t);
+      a_packed* const tile = tiles + begin * layout.packed_k;
+      for (std::size_t i = 0; i < rows; ++i)
+        for (std::size_t k = 0; k < f.K; ++k) {
+          const auto w = static_cast<const weight_type*>(f.data)[(begin + i) * f.K + k];
+          const std::size_t at = layout.position(k);
+          tile[(at / kr * rows + i) * kr + at % kr] = w;
+          if constexpr (integer) sums[(begin + i) * layout.groups + k / layout.group_size] += w;
+        }
+    }
+  }
+
+  static std::size_t workspace_bytes(std::size_t O, std::size_t K,
+                                     std::size_t group_size) noexcept {
+    const layout_type layout(O, K, group_size);
+    return block_panels(layout) * panel_bytes(layout);
+  }
+
+  static void run(const conv_args& args) noexcept {
+    typename layout_type::prefix prefix;
+    std::memcpy(&prefix, args.filters, sizeof prefix);
+    if (prefix.O != 0) conv_driver(args, layout_type(prefix)).run_blocks();
+  }
+
+ private:
+  conv_driver(const conv_args& args, const layout_type& layout) noexcept
+      : args_(args), layout_(layout) {
+    const auto* const base = static_cast<const std::byte*>(args.filters);
+    scales_ = reinterpret_cast<const float*>(base + sizeof(typename layout_type::prefix));
+    row_sums_ = reinterpret_cast<const std::int32_t*>(base + sizeof(typename layout_type::prefix) +
+                                                      layout.numbers_bytes());
+    tiles_ = reinterpret_cast<const a_packed*>(base + layout.tiles_offset());
+    std::fill_n(pixel_scales_, nr, args.image_scale);
+    std::fill_n(zero_points_, nr, args.image_zero_point - (panel_is_signed ? 128 : 0));
+  }
+
+  [[nodiscard]] static std::size_t panel_bytes(const layout_type& layout) noexcept {
+    return round_up(packer_type::panel_elements(layout.packed_k) * sizeof(pixel_type), 64);
+  }
+  /// Panels that a tile of filters takes at once.
+  [[nodiscard]] static std::size_t wide_panels(const layout_type& layout) noexcept {
+    return Kernel::panels(layout.tiles.count == 1 ? layout.tiles.rows : mr);
+  }
+  [[nodiscard]] static std::size_t block_panels(const layout_type& layout) noexcept {
+    constexpr std::size_t filters_in_cache = 256 << 10, block = 128 << 10;
+    const std::size_t wide = wide_panels(layout);
+    if (layout.codes_bytes() <= filters_in_cache) return wide;
+    return wide * std::max<std::size_t>(1, block / (wide * panel_bytes(layout)));
+  }
+
+  void run_blocks() noexcept {
+    const packer_type packer(args_, layout_.packed_k);
+    const std::size_t block = block_panels(layout_), bytes = panel_bytes(layout_);
+    auto* const panels = static_cast<std::byte*>(args_.workspace);
+    for (std::size_t pixel = args_.pixel_begin; pixel < args_.pixel_end; pixel += block * nr) {
+      const std::size_t count = std::min(block, ceil_div(args_.pixel_end - pixel, nr));
+      for (std::size_t p = 0; p < count; ++p)
+        packer.pack(pixel + p * nr, reinterpret_cast<pixel_type*>(panels + p * bytes));
+      const std::size_t wide = wide_panels(layout_);
+      for (std::size_t t = 0; t < layout_.tiles.count; ++t)
+        for (std::size_t p = 0, n; p < count; p += n) {
+          n = p + wide <= count ? wide : 1;
+          run_tile(t, panels + p * bytes, n, pixel + p * nr);
+        }
+    }
+  }
+
+  void run_tile(std::size_t t, const std::byte* panels, std::size_t count,
+                std::size_t pixel) noexcept {
+    const std::size_t first = layout_.tiles.begin(t), rows = layout_.tiles.height(t);
+    const a_packed* const a = tiles_ + first * layout_.packed_k;
+    const auto microkernel = microkernels<Kernel, mr>[count == 1                ? 0
+                                                      : layout_.tiles.count > 1 ? 1
+                                                                                : 2][rows - 1];
+    alignas(64) sum_type sums[max_tile_sums<Kernel>];
+    gemm_tile<a_packed, sum_type> tile{.panel_bytes = panel_bytes(layout_), .c = sums};
+    if (layout_.groups == 1) {
+      tile.a = a;
+      tile.b = panels;
+      tile.k = layout_.packed_k;
+      microkernel(tile);
+      for (std::size_t p = 0; p < count; ++p) {
+        auto f = finish_of(sums, rows, count, p);
+        if constexpr (integer) set_scales(f, first, 0);
+        store(f, first, pixel + p * nr);
+      }
+    } else if constexpr (integer) {
+      alignas(64) float total[max_tile_sums<Kernel>];
+      for (std::size_t g = 0; g < layout_.groups; ++g) {
+        const std::size_t k = g * layout_.group_k;
+        tile.a = a + k * rows;
+        tile.b = panels + k * nr;
+        tile.k = std::min(layout_.group_k, layout_.packed_k - k);
+        microkernel(tile);
+        static constexpr epilogue add_only{};
+        for (std::size_t p = 0; p < count; ++p) {
+          auto f = finish_of(sums, rows, count, p);
+          set_scales(f, first, g);
+          f.y = total + p * nr;
+          f.y_stride = count * nr;
+          f.residual = g == 0 ? nullptr : f.y;
+          f.residual_stride = f.y_stride;
+          f.out = &add_only;
+          Kernel::finish(f);
+        }
+      }
+      for (std::size_t p = 0; p < count; ++p)
+        store(finish_of(total, rows, count, p), first, pixel + p * nr);
+    }
+  }
+
+  template <class Sum>
+  [[nodiscard]] static gemm_finish<Sum> finish_of(const Sum* sums, std::size_t rows,
+                                                  std::size_t panels, std::size_t p) noexcept {
+    return {.rows = rows, .sums = sums + p * nr, .sums_stride = panels * nr};
+  }
+
+  void set_scales(gemm_finish<std::int32_t>& f, std::size_t first, std::size_t g) const noexcept {
+    const std::size_t at = first * layout_.groups + g;
+    f.scales = pixel_scales_;
+    f.a_scales = scales_ + at;
+    f.column_sums = zero_points_;
+    f.a_zero_points = row_sums_ + at;
+    f.a_scale_stride = layout_.groups;
+  }
+
+  /// Full panels are written where they are; the last pixels go by way of `block`.
+  template <class Sum>
+  void store(gemm_finish<Sum> f, std::size_t first, std::size_t pixel) const noexcept {
+    const std::size_t columns = std::min(nr, args_.pixel_end - pixel);
+    const std::size_t at = first * args_.y_stride + pixel;
+    f.out = &args_.out;
+    f.row_bias = args_.out.bias == nullptr ? nullptr : args_.out.bias + first;
+    f.residual = args_.out.residual == nullptr ? nullptr : args_.out.residual + at;
+    f.residual_stride = f.y_stride = args_.y_stride;
+    f.y = args_.y + at;
+    if (columns == nr) return Kernel::finish(f);
+    float residual[mr * nr] = {}, block[mr * nr];
+    if (f.residual != nullptr) {
+      for (std::size_t i = 0; i < f.rows; ++i)
+        std::copy_n(f.residual + i * args_.y_stride, columns, residual + i * nr);
+      f.residual = residual;
+    }
+    f.y = block;
+    f.residual_stride = f.y_stride = nr;
+    Kernel::finish(f);
+    for (std::size_t i = 0; i < f.rows; ++i)
+      std::copy_n(block + i * nr, columns, args_.y + at + i * args_.y_stride);
+  }
+
+  const conv_args& args_;
+  const layout_type layout_;
+  const float* scales_;
+  const std::int32_t* row_sums_;
+  const a_packed* tiles_;
+  float pixel_scales_[nr];
+  std::int32_t zero_points_[nr];
+};
+
+/// The entry of `Kernel` in the table.
+template <class Kernel>
+inline constexpr conv_kernel conv_entry{
+    conv_driver<Kernel>::integer ? conv_op::u8_s8 : conv_op::f32,
+    Kernel::target,
+    Kernel::name,
+    Kernel::mr,
+    Kernel::nr,
+    Kernel::kr,
+    &conv_driver<Kernel>::packed_bytes,
+    &conv_driver<Kernel>::pack,
+    &conv_driver<Kernel>::workspace_bytes,
+    &conv_driver<Kernel>::run,
+};
+
+}  // namespace qtk::inline QTK_ABI

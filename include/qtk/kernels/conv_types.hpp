@@ -1,0 +1,70 @@
+#pragma once
+
+#include "qtk/kernels/gemm_types.hpp"
+#include "qtk/kernels/k_layout.hpp"
+
+/// The table of convolution kernels, as gemm_types.hpp is for products. Declares only.
+///
+///   y (O, pixels) = f(W (O, K) * X (K, pixels) + bias + residual)
+///
+/// Row k of X is one tap of the window as it slides over the image. It is never written out: where
+/// the output pixels of a row are neighbors in the image, a piece of row k is a piece of the image,
+/// `offsets[k]` elements away. So pixels lie along the vectors, weights are what is broadcast, and
+/// y is stored in NCHW as it comes.
+namespace qtk::inline QTK_ABI {
+
+///   f32    fp32 weights and image
+///   u8_s8  a uint8 image with one scale and zero point, int8 weights with a scale for each filter
+///          or for each group along K; int32 within a group, exact, fp32 across groups in ascending
+///          order
+enum class conv_op : std::uint8_t { f32, u8_s8 };
+
+inline constexpr std::size_t conv_op_count = 2;
+
+[[nodiscard]] constexpr const char* name(conv_op op) noexcept {
+  return op == conv_op::f32 ? "f32" : "u8_s8";
+}
+
+/// Filters as the packer reads them: (O, K), row-major.
+struct conv_filters {
+  std::size_t O = 0, K = 0;
+  const void* data = nullptr;     // float or int8
+  std::size_t group_size = 0;     // u8_s8: elements of K that share a scale; K for per channel
+  const float* scales = nullptr;  // u8_s8: (O, ceil(K / group_size))
+};
+
+/// Pixels [pixel_begin, pixel_end) of one image, all filters. Nothing is allocated.
+struct conv_args {
+  std::size_t pixel_begin = 0, pixel_end = 0;
+  std::size_t out_width = 0;             // pixels of an output row, neighbors in `image`
+  std::size_t row_step = 0;              // elements of `image` from one output row to the next
+  const void* image = nullptr;           // float or uint8; padding written out
+  std::size_t image_size = 0;            // elements that may be read
+  const std::size_t* offsets = nullptr;  // (packed_k): element of row k for pixel 0, by
+                                         // k_layout::position; 0 where k is padding
+  float image_scale = 1.0f;              // u8_s8
+  std::int32_t image_zero_point = 0;     // u8_s8
+  const void* filters = nullptr;         // packed by the same kernel
+  float* y = nullptr;                    // element (o, pixel) is y[o * y_stride + pixel]
+  std::size_t y_stride = 0;
+  epilogue out{};             // bias (O); residual like y
+  void* workspace = nullptr;  // conv_kernel::workspace_bytes, 64-byte aligned, one for each thread
+};
+
+/// One kernel: the tile of a GEMM kernel, mr filters x nr pixels, with k in steps of kr.
+struct conv_kernel {
+  conv_op op;
+  isa target;
+  const char* name;
+  std::size_t mr, nr, kr;
+  /// Bytes of the filters packed, 64-byte aligned storage expected.
+  std::size_t (*packed_bytes)(std::size_t O, std::size_t K, std::size_t group_size);
+  void (*pack)(const conv_filters& filters, void* packed);
+  std::size_t (*workspace_bytes)(std::size_t O, std::size_t K, std::size_t group_size);
+  void (*run)(const conv_args& args);
+};
+
+/// The kernel of `op` for `i`, or the best one below where that ISA has none of its own.
+[[nodiscard]] QTK_KERNEL_FUNCTION const conv_kernel& find_conv(conv_op op, isa i);
+
+}  // namespace qtk::inline QTK_ABI

@@ -1,0 +1,218 @@
+#include <cmath>
+#include <qtk/kernels/conv.hpp>
+#include <qtk/kernels/reference.hpp>
+#include <random>
+
+#include "kernels/exact.hpp"
+#include "support/catch.hpp"
+
+using namespace qtk_test;
+
+namespace {
+
+struct geometry {
+  std::size_t O, K, width, height;  // filters, taps, output pixels
+  std::size_t group = 0;            // u8_s8: along K; 0: per channel
+};
+
+/// A convolution whose taps lie anywhere in an image of exact size: the last one at its end.
+struct problem {
+  conv_op op;
+  geometry g;
+  std::size_t group, row_step, pixels;
+  exact<float> image, weights, scales, bias, residual;
+  exact<std::uint8_t> codes;
+  exact<std::int8_t> weight_codes;
+  std::vector<std::size_t> taps;  // (K)
+  std::int32_t zero_point;
+  epilogue out;
+
+  problem(conv_op operation, const geometry& shape, unsigned seed)
+      : op(operation),
+        g(shape),
+        group(shape.group == 0 ? shape.K : shape.group),
+        row_step(shape.width + seed % 5),
+        pixels(shape.width * shape.height),
+        zero_point(seed % 3 == 0   ? 255
+                   : seed % 3 == 1 ? 0
+                                   : 131) {
+    std::mt19937 random(seed);
+    std::uniform_real_distribution<float> pick(-1.0f, 1.0f);
+    const auto reals = [&](std::size_t n) {
+      exact<float> x(n);
+      for (float& v : x) v = pick(random);
+      return x;
+    };
+    const std::size_t reach = 3 * row_step + 7;
+    for (std::size_t k = 0; k < g.K; ++k) taps.push_back(random() % reach);
+    taps.back() = reach - 1;
+    const std::size_t size = (g.height - 1) * row_step + g.width - 1 + reach;
+    image = reals(size);
+    codes = exact<std::uint8_t>(size);
+    for (auto& x : codes)
+      x = static_cast<std::uint8_t>(random() % 4 == 0 ? random() % 2 * 255 : random());
+    weights = reals(g.O * g.K);
+    weight_codes = exact<std::int8_t>(g.O * g.K);
+    for (auto& x : weight_codes)
+      x = static_cast<std::int8_t>(random() % 4 == 0 ? (random() % 2 == 0 ? -128 : 127) : random());
+    scales = reals(g.O * ceil_div(g.K, group));
+    for (float& s : scales) s = 0.01f + std::fabs(s);
+    bias = reals(g.O);
+    residual = reals(g.O * (pixels + 3));
+  }
+
+  conv_filters filters() const {
+    if (op == conv_op::f32) return {.O = g.O, .K = g.K, .data = weights.data(), .group_size = g.K};
+    return {.O = g.O,
+            .K = g.K,
+            .data = weight_codes.data(),
+            .group_size = group,
+            .scales = scales.data()};
+  }
+  k_layout layout(std::size_t kr) const { return {g.K, op == conv_op::f32 ? g.K : group, kr}; }
+  std::vector<std::size_t> offsets(const k_layout& k_of) const {
+    std::vector<std::size_t> all(k_of.packed_k);
+    for (std::size_t k = 0; k < g.K; ++k) all[k_of.position(k)] = taps[k];
+    return all;
+  }
+  conv_args args() const {
+    conv_args a{.pixel_end = pixels, .out_width = g.width, .row_step = row_step};
+    a.image = op == conv_op::f32 ? static_cast<const void*>(image.data()) : codes.data();
+    a.image_size = image.size();
+    a.image_scale = 0.03f;
+    a.image_zero_point = zero_point;
+    a.y_stride = pixels + 3;
+    a.out = out;
+    return a;
+  }
+
+  /// y as `kernel` computes it, `share` pixels at a time.
+  exact<float> run(const conv_kernel& kernel, std::size_t share = 0) const {
+    exact<float> y(g.O * (pixels + 3));
+    guarded packed(kernel.packed_bytes(g.O, g.K, group));
+    kernel.pack(filters(), packed.data());
+    guarded workspace(kernel.workspace_bytes(g.O, g.K, group));
+    const auto where = offsets(layout(kernel.kr));
+    conv_args a = args();
+    a.offsets = where.data();
+    a.filters = packed.data();
+    a.workspace = workspace.data();
+    a.y = y.data();
+    if (share == 0) share = pixels;
+    for (std::size_t p = 0; p < pixels; p += share) {
+      a.pixel_begin = p;
+      a.pixel_end = std::min(pixels, p + share);
+      kernel.run(a);
+    }
+    QTK_CHECK(packed.intact() && workspace.intact(), kernel.name, "wrote beyond its buffers");
+    for (std::size_t o = 0; o < g.O; ++o)
+      for (std::size_t p = pixels; p < pixels + 3; ++p)
+        QTK_CHECK(y[o * (pixels + 3) + p] == 0.0f, kernel.name, "wrote between the channels");
+    return y;
+  }
+};
+
+const conv_kernel* own_kernel(conv_op op, isa i) {
+  const conv_kernel& k = find_conv(op, i);
+  return k.target == i || std::getenv("QTK_ISA") != nullptr ? &k : nullptr;
+}
+
+void check(const problem& p) {
+  const k_layout k_of = p.layout(1);
+  const auto where = p.offsets(k_of);
+  conv_args args = p.args();
+  args.offsets = where.data();
+  for (const isa target : isas_under_test()) {
+    const conv_kernel* const kernel = own_kernel(p.op, target);
+    if (kernel == nullptr) continue;
+    const exact<float> y = p.run(*kernel);
+    std::size_t wrong = 0;
+    for (std::size_t o = 0; o < p.g.O; ++o)
+      for (std::size_t pixel = 0; pixel < p.pixels; ++pixel) {
+        const auto e = reference::convolution(p.op, p.filters(), args, k_of, o, pixel);
+        const std::size_t sums = p.op == conv_op::f32 ? p.g.K : k_of.groups;
+        const double bound = (static_cast<double>(sums) + 8) * 0x1p-24 * e.magnitude;
+        const double y_value = static_cast<double>(y[o * (p.pixels + 3) + pixel]);
+        if (!(std::abs(y_value - e.value) <= bound)) ++wrong;
+      }
+    INFO(kernel->name << " on " << name(target) << ", O " << p.g.O << " K " << p.g.K << " pixels "
+                      << p.g.width << " x " << p.g.height << " group " << p.group);
+    CHECK(wrong == 0);
+  }
+}
+
+const geometry shapes[] = {{1, 1, 1, 1},   {1, 9, 7, 5},     {2, 9, 16, 3},     {3, 4, 33, 2},
+                           {5, 27, 8, 8},  {6, 18, 17, 4},   {7, 25, 5, 11},    {12, 31, 64, 1},
+                           {13, 16, 6, 6}, {16, 144, 32, 2}, {25, 49, 3, 20},   {33, 288, 8, 4},
+                           {64, 65, 4, 4}, {9, 7, 1, 40},    {130, 600, 14, 3}, {150, 1100, 7, 7},
+                           {4, 1, 100, 1}};
+
+}  // namespace
+
+TEST_CASE("convolutions of every shape agree with the reference on every ISA", "[conv]") {
+  unsigned seed = 0;
+  for (const conv_op op : {conv_op::f32, conv_op::u8_s8})
+    for (geometry g : shapes) {
+      if (light() && g.O * g.K > 10000) continue;
+      for (const std::size_t group : {0, 32, 6, 1}) {
+        if (group != 0 && (op == conv_op::f32 || group > g.K)) continue;
+        g.group = group;
+        problem p(op, g, seed);
+        p.out.act = static_cast<activation>(seed % 4);
+        if (seed % 2 == 0) p.out.bias = p.bias.data();
+        if (seed % 3 == 0) p.out.residual = p.residual.data();
+        ++seed;
+        check(p);
+      }
+    }
+}
+
+TEST_CASE("integer convolutions are exact at the extremes of the codes", "[conv]") {
+  for (const int zero : {0, 255})
+    for (const int weight : {-128, 127}) {
+      problem p(conv_op::u8_s8, {7, 999, 20, 1}, 1);
+      for (auto& x : p.codes) x = static_cast<std::uint8_t>(255 - zero);
+      for (auto& w : p.weight_codes) w = static_cast<std::int8_t>(weight);
+      p.zero_point = zero;
+      const float sum = static_cast<float>((255 - 2 * zero) * weight * 999);
+      for (const isa target : isas_under_test()) {
+        const exact<float> y = p.run(find_conv(p.op, target));
+        for (std::size_t o = 0; o < p.g.O; ++o)
+          for (std::size_t pixel = 0; pixel < p.pixels; ++pixel)
+            REQUIRE(y[o * (p.pixels + 3) + pixel] == sum * (p.scales[o] * 0.03f));
+      }
+    }
+}
+
+TEST_CASE("integer convolutions give the same floats on every ISA", "[conv]") {
+  for (const std::size_t group : {0, 32}) {
+    problem p(conv_op::u8_s8, {20, 150, 13, 5, group}, 2);
+    p.out = {.bias = p.bias.data(), .residual = p.residual.data(), .act = activation::relu};
+    const exact<float> expected = p.run(find_conv(p.op, isa::scalar));
+    for (const isa target : isas_under_test()) {
+      INFO(name(target));
+      CHECK(same_bits(p.run(find_conv(p.op, target)), expected));
+    }
+  }
+}
+
+TEST_CASE("a convolution doesn't depend on how its pixels are shared out", "[conv]") {
+  for (const conv_op op : {conv_op::f32, conv_op::u8_s8})
+    for (const isa target : isas_under_test()) {
+      const problem p(op, {31, 100, 11, 9}, 5);
+      const conv_kernel& kernel = find_conv(op, target);
+      const exact<float> whole = p.run(kernel);
+      INFO(kernel.name << " on " << name(target));
+      for (const std::size_t share : {1, 16, 37}) CHECK(same_bits(p.run(kernel, share), whole));
+    }
+}
+
+TEST_CASE("an ISA without a convolution of its own is served by one below", "[conv]") {
+  for (const conv_op op : {conv_op::f32, conv_op::u8_s8})
+    for (const isa target : all_isas) {
+      const conv_kernel& k = find_conv(op, target);
+      CHECK(k.op == op);
+      CHECK(k.target <= target);
+      CHECK((supported(k.target) || !supported(target)));
+    }
+}
