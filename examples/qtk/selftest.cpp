@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstring>
 #include <limits>
+#include <qtk/kernels/conv.hpp>
 #include <qtk/kernels/elementwise.hpp>
 #include <qtk/kernels/reference.hpp>
 #include <random>
@@ -122,6 +123,57 @@ double check_product(const qtk::gemm_kernel& kernel, const problem& p, std::mt19
   return worst;
 }
 
+/// The same for a convolution of O filters with K taps, on 11 x 5 pixels; the taps lie anywhere in
+/// the image.
+double check_convolution(const qtk::conv_kernel& kernel, std::size_t O, std::size_t K,
+                         std::size_t group, std::mt19937& random) {
+  constexpr std::size_t width = 11, row_step = 13, pixels = 55, reach = 40;
+  constexpr std::size_t size = 4 * row_step + width - 1 + reach;
+  const bool integer = kernel.op == qtk::conv_op::u8_s8;
+  const operands x(gemm_op::u8_s8, {1, 1, size, size}, random);
+  const operands w(gemm_op::u8_s8, {O, pixels, K, K}, random);  // a32, a8: weights
+  std::vector<float> scales(O * qtk::ceil_div(K, group), 0.01f);
+  for (float& s : scales) s += static_cast<float>(random() >> 8) * 0x1p-24f;
+  const qtk::k_layout k_of(K, integer ? group : K, kernel.kr);
+  std::vector<std::size_t> offsets(k_of.packed_k);
+  for (std::size_t k = 0; k < K; ++k) offsets[k_of.position(k)] = random() % reach;
+  const qtk::conv_filters filters{
+      .O = O,
+      .K = K,
+      .data = integer ? static_cast<const void*>(w.a8.data()) : w.a32.data(),
+      .group_size = k_of.group_size,
+      .scales = integer ? scales.data() : nullptr};
+  qtk::buffer packed(kernel.packed_bytes(O, K, k_of.group_size));
+  kernel.pack(filters, packed.data());
+  qtk::buffer workspace(kernel.workspace_bytes(O, K, k_of.group_size));
+  std::vector<float> y(O * pixels);
+  const qtk::conv_args args{.pixel_end = pixels,
+                            .out_width = width,
+                            .row_step = row_step,
+                            .image = integer ? static_cast<const void*>(x.a8.data()) : x.a32.data(),
+                            .image_size = size,
+                            .offsets = offsets.data(),
+                            .image_scale = 0.02f,
+                            .image_zero_point = x.a_zeros[0],
+                            .filters = packed.data(),
+                            .y = y.data(),
+                            .y_stride = pixels,
+                            .out = {.bias = w.a_scales.data(),
+                                    .residual = w.residual.data(),
+                                    .act = qtk::activation::relu},
+                            .workspace = workspace.data()};
+  kernel.run(args);
+  double worst = 0.0;
+  for (std::size_t o = 0; o < O; ++o)
+    for (std::size_t p = 0; p < pixels; ++p) {
+      const auto e = qtk::reference::convolution(kernel.op, filters, args, k_of, o, p);
+      const double bound = (static_cast<double>(K) + 8.0) * 0x1p-23 * e.magnitude + 1e-30;
+      const double off = std::fabs(static_cast<double>(y[o * pixels + p]) - e.value) / bound;
+      worst = off <= worst ? worst : off;
+    }
+  return worst;
+}
+
 /// Elements of quantize_u8 / quantize_s8 that differ from quantize_code.
 std::size_t check_codes(const qtk::elementwise_kernels& k, std::mt19937& random) {
   std::vector<float> x;
@@ -168,6 +220,19 @@ void add_selftest(CLI::App& app) {
               worst = off <= worst ? worst : off;
             }
         report(i, kernel.name, worst <= 1.0, worst);
+      }
+      for (const qtk::conv_op op : {qtk::conv_op::f32, qtk::conv_op::u8_s8}) {
+        const qtk::conv_kernel& kernel = qtk::find_conv(op, i);
+        if (kernel.target != i) continue;
+        std::mt19937 random(static_cast<unsigned>(op) + 11);
+        double worst = 0.0;
+        for (std::size_t O : {1, 2, 3, 5, 6, 7, 13, 25})
+          for (std::size_t K : {1, 9, 27, 64, 147})
+            for (std::size_t group : {K, std::size_t{32}}) {
+              const double off = check_convolution(kernel, O, K, group, random);
+              worst = off <= worst ? worst : off;
+            }
+        report(i, qtk::cat("convolution ", name(op)).c_str(), worst <= 1.0, worst);
       }
       const qtk::elementwise_kernels& k = qtk::find_elementwise(i);
       std::mt19937 random(1);
