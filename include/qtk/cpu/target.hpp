@@ -4,11 +4,14 @@
 
 /// Target regions: the only file that knows how a compiler spells "these functions may use AVX2".
 ///
-///     #include <immintrin.h>                 // every include above BEGIN: one inside would
-///     compile QTK_TARGET_BEGIN(QTK_FEATURES_AVX2)    // the standard library's templates for AVX2
-///     as well namespace qtk::inline QTK_ABI::avx2 { ... } QTK_TARGET_END
+///     #include <immintrin.h>
+///     QTK_TARGET_BEGIN(QTK_FEATURES_AVX2)
+///     namespace qtk::inline QTK_ABI::avx2 { ... }
+///     QTK_TARGET_END
 ///
-/// Only "*.inl" bodies are included inside a region (cmake/check_layers.cmake enforces it).
+/// Every include stands above BEGIN: inside, the standard library's templates would be compiled for
+/// AVX2 as well, and the linker might keep those. Only "*.inl" bodies are included inside a region
+/// (cmake/check_layers.cmake enforces it).
 
 #define QTK_TARGET_STRING_(...) #__VA_ARGS__
 #define QTK_TARGET_STRING(...) QTK_TARGET_STRING_(__VA_ARGS__)

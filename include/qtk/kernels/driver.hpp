@@ -7,12 +7,11 @@ namespace qtk::inline QTK_ABI {
 
 /// The loops around a microkernel, the same for all ISAs and operations:
 ///
-///   for each block of mc rows of A:            packed once, all of K
-///     for each nc columns of C:                their sums wait in the workspace between blocks of
-///     K
-///       for each kc of K:                      a panel of W (nr x kc) stays in the L1 cache,
-///         for each panel of W:                 the block of A (mc x kc) in the L2 cache
-///           for each tile of rows of A:        the microkernel
+///   for each block of mc rows of A:     packed once, all of K
+///     for each nc columns of C:         their sums wait in the workspace between blocks of K
+///       for each kc of K:               a panel of W (nr x kc) stays in the L1 cache,
+///         for each panel of W:          the block of A (mc x kc) in the L2 cache
+///           for each tile of rows:      the microkernel
 ///
 /// A kernel brings
 ///   op, target, name, mr, nr, kr, mc, kc
@@ -22,8 +21,8 @@ namespace qtk::inline QTK_ABI {
 ///   run<Rows, Panels>(gemm_tile)    the microkernel
 ///   finish(gemm_finish)             the epilogue
 /// and where widening weights in registers pays for few rows only,
-///   direct_rows                     so many rows; above, each panel is widened once, to the L1
-///   cache widened, widen(...)             the fp32 kernel that then multiplies, and the widening
+///   direct_rows                     so many; above, each panel is widened once, to the L1 cache
+///   widened, widen(...)             the fp32 kernel that then multiplies, and the widening
 template <class Kernel>
 class gemm_driver {
  public:

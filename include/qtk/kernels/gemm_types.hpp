@@ -29,8 +29,7 @@ namespace qtk::inline QTK_ABI {
 ///            "weight-only" int8 / int4 (w = scale * (code - zero_point))
 ///   u8_s8    A is uint8 with a zero point per row, W int8; int32 accumulators, exact
 ///   s8_s4    A is int8, symmetric, one scale per row; W 4 bits in groups along K, one scale and
-///   zero
-///            point per group; int32 within a group, fp32 across groups in ascending order
+///            zero point per group; int32 within a group, fp32 across groups in ascending order
 enum class gemm_op : std::uint8_t { f32_f32, f32_f16, f32_bf16, f32_s8, f32_s4, u8_s8, s8_s4 };
 
 inline constexpr std::size_t gemm_op_count = 7;
