@@ -68,7 +68,8 @@ TEST_CASE("magnitude pruning zeros the asked share, per layer or over all", "[gr
 }
 
 TEST_CASE("N:M pruning keeps N of each M along K", "[graph]") {
-  const auto& w = weights_of(prune_nm(residual_model(), 2, 4), "c2");
+  const model pruned = prune_nm(residual_model(), 2, 4);
+  const auto& w = weights_of(pruned, "c2");
   for (std::size_t r = 0; r < w.rows(); ++r)
     for (std::size_t k = 0; k + 4 <= w.cols(); k += 4)
       CHECK(std::count(w.data() + r * w.cols() + k, w.data() + r * w.cols() + k + 4, 0.0f) == 2);

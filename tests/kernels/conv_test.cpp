@@ -154,7 +154,7 @@ TEST_CASE("convolutions of every shape agree with the reference on every ISA", "
   for (const conv_op op : {conv_op::f32, conv_op::u8_s8})
     for (geometry g : shapes) {
       if (light() && g.O * g.K > 10000) continue;
-      for (const std::size_t group : {0, 32, 6, 1}) {
+      for (const std::size_t group : {0u, 32u, 6u, 1u}) {
         if (group != 0 && (op == conv_op::f32 || group > g.K)) continue;
         g.group = group;
         problem p(op, g, seed);
@@ -185,7 +185,7 @@ TEST_CASE("integer convolutions are exact at the extremes of the codes", "[conv]
 }
 
 TEST_CASE("integer convolutions give the same floats on every ISA", "[conv]") {
-  for (const std::size_t group : {0, 32}) {
+  for (const std::size_t group : {0u, 32u}) {
     problem p(conv_op::u8_s8, {20, 150, 13, 5, group}, 2);
     p.out = {.bias = p.bias.data(), .residual = p.residual.data(), .act = activation::relu};
     const exact<float> expected = p.run(find_conv(p.op, isa::scalar));
@@ -203,7 +203,7 @@ TEST_CASE("a convolution doesn't depend on how its pixels are shared out", "[con
       const conv_kernel& kernel = find_conv(op, target);
       const exact<float> whole = p.run(kernel);
       INFO(kernel.name << " on " << name(target));
-      for (const std::size_t share : {1, 16, 37}) CHECK(same_bits(p.run(kernel, share), whole));
+      for (const std::size_t share : {1u, 16u, 37u}) CHECK(same_bits(p.run(kernel, share), whole));
     }
 }
 

@@ -92,14 +92,15 @@ TEST_CASE("dequantized codes are scale * (code - zero_point), rounded once", "[k
   for (const auto* k : tables()) {
     std::vector<std::uint8_t> u(256);
     std::vector<std::int8_t> s(256);
-    for (int i = 0; i < 256; ++i)
-      u[i] = static_cast<std::uint8_t>(i), s[i] = static_cast<std::int8_t>(i - 128);
+    for (std::size_t i = 0; i < 256; ++i)
+      u[i] = static_cast<std::uint8_t>(i),
+      s[i] = static_cast<std::int8_t>(static_cast<int>(i) - 128);
     std::vector<float> yu(256), ys(256);
     k->dequantize_u8(256, u.data(), 0.0173f, 77, yu.data());
     k->dequantize_s8(256, s.data(), 0.0173f, -5, ys.data());
-    for (int i = 0; i < 256; ++i) {
-      CHECK(yu[i] == 0.0173f * static_cast<float>(i - 77));
-      CHECK(ys[i] == 0.0173f * static_cast<float>(i - 128 + 5));
+    for (std::size_t i = 0; i < 256; ++i) {
+      CHECK(yu[i] == 0.0173f * (static_cast<float>(i) - 77));
+      CHECK(ys[i] == 0.0173f * (static_cast<float>(i) - 128 + 5));
     }
   }
 }

@@ -10,6 +10,10 @@
 static_assert(std::endian::native == std::endian::little,
               "qtk reads little-endian files in place and packs nibbles low first");
 
+#if defined(__FAST_MATH__)
+#  error "qtk needs IEEE arithmetic: -ffast-math folds its rounding away and changes codes silently"
+#endif
+
 /// Fixed-trip loops over registers: g++ -O2 keeps accumulator arrays in memory without it
 /// (fp32 6x16: 36 instead of 111 GFLOP/s). A literal, because g++ 12 rejects a template parameter.
 #define QTK_UNROLL _Pragma("GCC unroll 64")
