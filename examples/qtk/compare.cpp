@@ -50,10 +50,14 @@ std::string note(const candidate& c, const qtk::report::comparison& all,
   const std::string name(c.format->name);
   if (name == "pruned50")
     return "zeros are stored and multiplied like any weight: not smaller and not faster until a "
-           "sparse "
-           "format holds them";
+           "sparse format holds them";
   if (speed >= 0.995) return {};
-  if (name == "pruned50+int8" || name == "int8-dynamic" || name == "int4-dynamic")
+  if (name == "int4-dynamic")
+    return qtk::report::format(
+        "%.2fx the time of fp32 here: each group of 32 weights is scaled by itself, which costs "
+        "more than integer products save",
+        1.0 / speed);
+  if (name == "pruned50+int8" || name == "int8-dynamic")
     return qtk::report::format(
         "%.2fx the time of fp32 here: layers this small spend more on quantizing "
         "activations than integer products save",

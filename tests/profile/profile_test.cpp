@@ -24,6 +24,10 @@ struct recording {
   }
 };
 
+double now_ms() { return static_cast<double>(profile::detail::steady_ns()) * 1e-6; }
+
+/// At least `ms`: on a busy machine more, so that tests bound times from below by what was asked
+/// for and from above by a clock around the whole.
 void spin(double ms) {
   const auto until = profile::detail::steady_ns() + static_cast<profile::ticks>(ms * 1e6);
   while (profile::detail::steady_ns() < until) {
@@ -34,6 +38,7 @@ void spin(double ms) {
 
 TEST_CASE("scopes nest, and their own times add up to the whole", "[profile]") {
   const recording on;
+  const double begin = now_ms();
   {
     const profile::scope outer("outer");
     for (int i = 0; i < 3; ++i) {
@@ -42,13 +47,16 @@ TEST_CASE("scopes nest, and their own times add up to the whole", "[profile]") {
     }
     spin(2);
   }
+  const double elapsed = now_ms() - begin;
   const auto table = profile::receipt(profile::peaks{100, 200, 10});
   REQUIRE(table.rows.size() == 2);
   CHECK(table.rows[0].name == "outer");
   CHECK(table.rows[1].calls == 3);
   CHECK(table.rows[1].depth == 1);
-  CHECK(table.total_ms == Approx(5).margin(2));
-  CHECK(table.rows[0].self_ms == Approx(2).margin(1));
+  CHECK(table.total_ms > 4.9);
+  CHECK(table.total_ms < elapsed * 1.02);
+  CHECK(table.rows[0].self_ms > 1.9);
+  CHECK(table.rows[1].self_ms > 2.9);
   CHECK(table.rows[0].self_ms + table.rows[1].self_ms == Approx(table.total_ms));
   CHECK(table.rows[0].share + table.rows[1].share == Approx(1.0));
   CHECK(table.rows[1].gops == Approx(3e6 / (table.rows[1].total_ms * 1e-3) * 1e-9));
@@ -112,10 +120,12 @@ TEST_CASE("benchmark warms up, synchronizes and runs often enough", "[profile]")
 }
 
 TEST_CASE("ticks measure time", "[profile]") {
+  const double outside = now_ms();
   const auto begin = profile::now();
   spin(20);
   const double ms = static_cast<double>(profile::now() - begin) * profile::ns_per_tick() * 1e-6;
-  CHECK(ms == Approx(20).margin(2));
+  CHECK(ms > 19.6);
+  CHECK(ms < (now_ms() - outside) * 1.02);
 }
 
 TEST_CASE("the roof is the lower of compute and memory", "[profile]") {
@@ -134,11 +144,13 @@ TEST_CASE("the roof is the lower of compute and memory", "[profile]") {
 #if __has_include(<nlohmann/json.hpp>)
 TEST_CASE("a trace is JSON that says what happened", "[profile]") {
   const recording on;
+  const double begin = now_ms();
   {
     const profile::scope s(profile::intern("a \"quoted\"\nname"),
                            {.flops = 2e6, .bytes = 10, .kernel = "k"});
     spin(1);
   }
+  const double elapsed_us = (now_ms() - begin) * 1e3;
   std::ostringstream out;
   profile::write_trace(out, profile::snapshot());
   const auto json = nlohmann::json::parse(out.str());
@@ -147,7 +159,8 @@ TEST_CASE("a trace is JSON that says what happened", "[profile]") {
   const auto& e = json["traceEvents"][1];
   CHECK(e["name"] == "a \"quoted\"\nname");
   CHECK(e["ph"] == "X");
-  CHECK(e["dur"].get<double>() == Approx(1000).margin(500));
+  CHECK(e["dur"].get<double>() > 980);
+  CHECK(e["dur"].get<double>() < elapsed_us * 1.02);
   CHECK(e["args"]["flops"] == 2e6);
 }
 #endif

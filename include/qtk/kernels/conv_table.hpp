@@ -42,10 +42,7 @@ inline constexpr std::array<const conv_row*, all_isas.size()> conv_table{
 }  // namespace detail
 
 QTK_KERNEL_FUNCTION const conv_kernel& find_conv(conv_op op, isa i) {
-  const auto index = static_cast<std::size_t>(op);
-  for (auto at = static_cast<std::size_t>(i); at != 0; --at)
-    if (const conv_kernel* kernel = (*detail::conv_table[at])[index]) return *kernel;
-  return *detail::scalar_conv[index];
+  return detail::find_kernel(detail::conv_table, static_cast<std::size_t>(op), i);
 }
 
 }  // namespace qtk::inline QTK_ABI

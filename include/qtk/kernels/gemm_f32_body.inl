@@ -3,6 +3,7 @@
 //
 // `Weights` says how nr weights become vectors:
 //   group(header)           takes up the scales and zero points of a group (grouped formats)
+//   plain                   those of fp32
 //   load(codes, header, w)  nr codes, one k, to nr / width vectors
 
 template <class Weights, std::size_t Rows, std::size_t Panels>
@@ -75,3 +76,27 @@ inline void gemm_f32_widen(const gemm_tile<float, float>& t, std::size_t panels,
     }
   }
 }
+
+/// The kernel of fp32 rows and weights of one format. `Tile` holds what differs between the ISAs:
+///   target, mr, nr, mc, kc, panels(rows)
+///   names[gemm_op]
+///   direct_rows    so many rows at most take weights that are widened in registers
+template <gemm_op Op, class Tile, class Weights>
+struct gemm_f32 : Tile {
+  static constexpr gemm_op op = Op;
+  static constexpr std::size_t kr = 1;
+  static constexpr const char* name = Tile::names[static_cast<std::size_t>(Op)];
+  using a_packed = float;
+  static constexpr std::size_t direct_rows = Op == gemm_op::f32_f32 ? Tile::mr : Tile::direct_rows;
+  using widened = gemm_f32<gemm_op::f32_f32, Tile, typename Weights::plain>;
+  static constexpr std::size_t order(std::size_t j, std::size_t) { return Weights::order(j); }
+
+  template <std::size_t Rows, std::size_t Panels>
+  static void run(const gemm_tile<float, float>& t) {
+    gemm_f32_run<Weights, Rows, Panels>(t);
+  }
+  static void widen(const gemm_tile<float, float>& t, std::size_t panels, float* out) {
+    gemm_f32_widen<Weights>(t, panels, out);
+  }
+  static void finish(const gemm_finish<float>& f) { gemm_finish_run<simd, Tile::nr>(f); }
+};

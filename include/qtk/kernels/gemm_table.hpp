@@ -62,13 +62,18 @@ inline constexpr gemm_row avx2_gemm{}, avx512_vnni_gemm{};
 inline constexpr std::array<const gemm_row*, all_isas.size()> gemm_table{
     &scalar_gemm, &generic_gemm, &neon_gemm, &avx2_gemm, &avx512_vnni_gemm};
 
+/// Entry `index` of ISA `i`, or of the best one below that has it; scalar has all.
+template <class Table>
+[[nodiscard]] const auto& find_kernel(const Table& table, std::size_t index, isa i) {
+  auto at = static_cast<std::size_t>(i);
+  while (at != 0 && (*table[at])[index] == nullptr) --at;
+  return *(*table[at])[index];
+}
+
 }  // namespace detail
 
 QTK_KERNEL_FUNCTION const gemm_kernel& find_gemm(gemm_op op, isa i) {
-  const auto index = static_cast<std::size_t>(op);
-  for (auto at = static_cast<std::size_t>(i); at != 0; --at)
-    if (const gemm_kernel* kernel = (*detail::gemm_table[at])[index]) return *kernel;
-  return *detail::scalar_gemm[index];
+  return detail::find_kernel(detail::gemm_table, static_cast<std::size_t>(op), i);
 }
 
 }  // namespace qtk::inline QTK_ABI

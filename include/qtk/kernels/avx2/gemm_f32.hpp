@@ -10,6 +10,7 @@ namespace qtk::inline QTK_ABI::avx2 {
 template <gemm_op Op>
 struct f32_weights {
   static constexpr std::size_t nr = 16;
+  using plain = f32_weights<gemm_op::f32_f32>;
   static constexpr std::size_t step_bytes = nr * gemm_op_traits<Op>::weight_bits / 8;
   static constexpr std::size_t header_bytes = nr * gemm_op_traits<Op>::header_bytes;
 
@@ -57,32 +58,16 @@ struct f32_weights {
 #  include "../gemm_f32_body.inl"
 
 /// 6 x 16: 12 accumulators, 2 vectors of weights and a broadcast fill 15 of the 16 registers.
-template <gemm_op Op>
-struct gemm_f32_6x16 {
-  static constexpr gemm_op op = Op;
+struct f32_6x16 {
   static constexpr isa target = isa::avx2;
-  static constexpr std::size_t mr = 6, nr = 16, kr = 1, mc = 144, kc = 256;
-  static constexpr const char* name = Op == gemm_op::f32_f32    ? "gemm_f32f32f32_6x16"
-                                      : Op == gemm_op::f32_f16  ? "gemm_f32f16f32_6x16"
-                                      : Op == gemm_op::f32_bf16 ? "gemm_f32bf16f32_6x16"
-                                      : Op == gemm_op::f32_s8   ? "gemm_f32s8f32_6x16"
-                                                                : "gemm_f32s4f32_6x16";
-  using a_packed = float;
-  static constexpr std::size_t direct_rows = Op == gemm_op::f32_f32 ? mr : 3;
-  using widened = gemm_f32_6x16<gemm_op::f32_f32>;
+  static constexpr std::size_t mr = 6, nr = 16, mc = 144, kc = 256, direct_rows = 3;
+  static constexpr const char* names[] = {"gemm_f32f32f32_6x16", "gemm_f32f16f32_6x16",
+                                          "gemm_f32bf16f32_6x16", "gemm_f32s8f32_6x16",
+                                          "gemm_f32s4f32_6x16"};
   static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
-  static constexpr std::size_t order(std::size_t j, std::size_t) {
-    return f32_weights<Op>::order(j);
-  }
-  template <std::size_t Rows, std::size_t Panels>
-  static void run(const gemm_tile<float, float>& t) {
-    gemm_f32_run<f32_weights<Op>, Rows, Panels>(t);
-  }
-  static void widen(const gemm_tile<float, float>& t, std::size_t panels, float* out) {
-    gemm_f32_widen<f32_weights<Op>>(t, panels, out);
-  }
-  static void finish(const gemm_finish<float>& f) { gemm_finish_run<simd, nr>(f); }
 };
+template <gemm_op Op>
+using gemm_f32_6x16 = gemm_f32<Op, f32_6x16, f32_weights<Op>>;
 
 }  // namespace qtk::inline QTK_ABI::avx2
 QTK_TARGET_END

@@ -11,6 +11,7 @@ namespace qtk::inline QTK_ABI::avx512_vnni {
 template <gemm_op Op>
 struct f32_weights {
   static constexpr std::size_t nr = 16;
+  using plain = f32_weights<gemm_op::f32_f32>;
   static constexpr std::size_t step_bytes = nr * gemm_op_traits<Op>::weight_bits / 8;
   static constexpr std::size_t header_bytes = nr * gemm_op_traits<Op>::header_bytes;
 
@@ -51,32 +52,16 @@ struct f32_weights {
 #  include "../gemm_f32_body.inl"
 
 /// 12 x 32: two panels at a time, 24 accumulators.
-template <gemm_op Op>
-struct gemm_f32_12x32 {
-  static constexpr gemm_op op = Op;
+struct f32_12x32 {
   static constexpr isa target = isa::avx512_vnni;
-  static constexpr std::size_t mr = 12, nr = 16, kr = 1, mc = 144, kc = 192;
-  static constexpr const char* name = Op == gemm_op::f32_f32    ? "gemm_f32f32f32_12x32"
-                                      : Op == gemm_op::f32_f16  ? "gemm_f32f16f32_12x32"
-                                      : Op == gemm_op::f32_bf16 ? "gemm_f32bf16f32_12x32"
-                                      : Op == gemm_op::f32_s8   ? "gemm_f32s8f32_12x32"
-                                                                : "gemm_f32s4f32_12x32";
-  using a_packed = float;
-  static constexpr std::size_t direct_rows = Op == gemm_op::f32_f32 ? mr : 3;
-  using widened = gemm_f32_12x32<gemm_op::f32_f32>;
+  static constexpr std::size_t mr = 12, nr = 16, mc = 144, kc = 192, direct_rows = 3;
+  static constexpr const char* names[] = {"gemm_f32f32f32_12x32", "gemm_f32f16f32_12x32",
+                                          "gemm_f32bf16f32_12x32", "gemm_f32s8f32_12x32",
+                                          "gemm_f32s4f32_12x32"};
   static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
-  static constexpr std::size_t order(std::size_t j, std::size_t) {
-    return f32_weights<Op>::order(j);
-  }
-  template <std::size_t Rows, std::size_t Panels>
-  static void run(const gemm_tile<float, float>& t) {
-    gemm_f32_run<f32_weights<Op>, Rows, Panels>(t);
-  }
-  static void widen(const gemm_tile<float, float>& t, std::size_t panels, float* out) {
-    gemm_f32_widen<f32_weights<Op>>(t, panels, out);
-  }
-  static void finish(const gemm_finish<float>& f) { gemm_finish_run<simd, nr>(f); }
 };
+template <gemm_op Op>
+using gemm_f32_12x32 = gemm_f32<Op, f32_12x32, f32_weights<Op>>;
 
 }  // namespace qtk::inline QTK_ABI::avx512_vnni
 QTK_IGNORE_UNINITIALIZED_END
