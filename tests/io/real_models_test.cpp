@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdlib>
 #include <qtk/graph.hpp>
 #include <qtk/onnx.hpp>
 
@@ -58,12 +59,16 @@ TEST_CASE("trained models keep their accuracy", "[io][real]") {
       continue;
     }
     const model m = qtk_cli::with_scores(onnx::load(*model_path));
-    qtk_cli::data_set data = qtk_cli::load_data(spec.substr(0, colon) + *data_path, 10000);
+    // Where every sample is slow (sanitizers), few of them: that they run, not how right they are.
+    const bool light = std::getenv("QTK_TEST_LIGHT") != nullptr;
+    qtk_cli::data_set data =
+        qtk_cli::load_data(spec.substr(0, colon) + *data_path, light ? 100 : 10000);
     qtk_cli::preprocess(data, {t.scale, t.mean, t.std});
     CAPTURE(t.name);
-    CHECK(percent(m, data) == Approx(t.fp32_percent).margin(0.02));
-    CHECK(percent(quantize_weights<fp16>(m), data) > t.fp32_percent - 0.1);
-    CHECK(percent(quantize_weights<bf16>(m), data) > t.fp32_percent - 0.1);
-    CHECK(percent(quantize_dynamic<int8>(m), data) > t.fp32_percent - 0.5);
+    const double noise = light ? 10.0 : 0.0;
+    CHECK(percent(m, data) == Approx(t.fp32_percent).margin(0.02 + noise));
+    CHECK(percent(quantize_weights<fp16>(m), data) > t.fp32_percent - 0.1 - noise);
+    CHECK(percent(quantize_weights<bf16>(m), data) > t.fp32_percent - 0.1 - noise);
+    CHECK(percent(quantize_dynamic<int8>(m), data) > t.fp32_percent - 0.5 - noise);
   }
 }

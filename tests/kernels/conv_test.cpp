@@ -50,11 +50,11 @@ struct problem {
     image = reals(size);
     codes = exact<std::uint8_t>(size);
     for (auto& x : codes)
-      x = static_cast<std::uint8_t>(random() % 4 == 0 ? random() % 2 * 255 : random());
+      x = static_cast<std::uint8_t>(random() % 4 == 0 ? random() % 2 * 255u : random());
     weights = reals(g.O * g.K);
     weight_codes = exact<std::int8_t>(g.O * g.K);
     for (auto& x : weight_codes)
-      x = static_cast<std::int8_t>(random() % 4 == 0 ? (random() % 2 == 0 ? -128 : 127) : random());
+      x = static_cast<std::int8_t>(random() % 4 == 0 ? 127 + random() % 2 : random());
     scales = reals(g.O * ceil_div(g.K, group));
     for (float& s : scales) s = 0.01f + std::fabs(s);
     bias = reals(g.O);
