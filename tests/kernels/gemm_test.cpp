@@ -125,7 +125,7 @@ TEST_CASE("integers are exact at the ends of their range", "[gemm]") {
   // 255 * -128 twice is what vpmaddubsw saturates; zero points at both ends.
   const std::uint8_t a_ends[] = {0, 255};
   const std::uint8_t w_ends[] = {0x80, 0x7f};  // -128, 127
-  for (const std::size_t K : {1, 2, 7, 64, 1030})
+  for (const std::size_t K : {1u, 2u, 7u, 64u, 1030u})
     for (unsigned pattern = 0; pattern < 8; ++pattern) {
       problem p(gemm_op::u8_s8, 9, 35, K, K, pattern);
       std::mt19937 random(pattern);
@@ -159,7 +159,7 @@ TEST_CASE("int32 accumulators hold K = 65793 at the extremes", "[gemm]") {
 
 TEST_CASE("int4 groups are exact at the ends of their range", "[gemm]") {
   // -128 x 15 eight times over: the most that an int16 accumulator of the AVX2 kernel receives.
-  for (const std::size_t group : {4, 32, 36, 300}) {
+  for (const std::size_t group : {4u, 32u, 36u, 300u}) {
     problem p(gemm_op::s8_s4, 7, 20, 300, group, 0);
     for (auto& x : p.a_codes) x = 0x80;    // -128
     for (auto& x : p.weights) x = 0x77;    // 7, stored as 15
@@ -260,7 +260,7 @@ TEST_CASE("fp32 on ISAs with FMA is the chain of fused multiply-adds, bit for bi
 
 TEST_CASE("weight-only products are those of the dequantized weights, bit for bit", "[gemm]") {
   for (const gemm_op op : {gemm_op::f32_f16, gemm_op::f32_bf16, gemm_op::f32_s8, gemm_op::f32_s4})
-    for (const std::size_t M : {1, 2, 3, 4, 13})
+    for (const std::size_t M : {1u, 2u, 3u, 4u, 13u})
       for (const isa target : isas_under_test()) {
         problem p(op, M, 40, 330, 32, 6);
         const gemm_weights w = p.source();
