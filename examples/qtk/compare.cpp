@@ -51,7 +51,7 @@ std::string note(const candidate& c, const qtk::report::comparison& all,
   if (name == "pruned50")
     return "zeros are stored and multiplied like any weight: not smaller and not faster until a "
            "sparse format holds them";
-  if (speed >= 0.995) return {};
+  if (!qtk::report::comparison::slower(speed)) return {};
   if (name == "int4-dynamic")
     return qtk::report::format(
         "%.2fx the time of fp32 here: each group of 32 weights is scaled by itself, which costs "

@@ -105,8 +105,6 @@ class conv_driver {
     row_sums_ = reinterpret_cast<const std::int32_t*>(base + sizeof(typename layout_type::prefix) +
                                                       layout.numbers_bytes());
     tiles_ = reinterpret_cast<const a_packed*>(base + layout.tiles_offset());
-    std::fill_n(pixel_scales_, nr, args.image_scale);
-    std::fill_n(zero_points_, nr, args.image_zero_point - (panel_is_signed ? 128 : 0));
   }
 
   [[nodiscard]] static std::size_t panel_bytes(const layout_type& layout) noexcept {
@@ -154,11 +152,9 @@ class conv_driver {
       tile.b = panels;
       tile.k = layout_.packed_k;
       microkernel(tile);
-      for (std::size_t p = 0; p < count; ++p) {
-        auto f = finish_of(sums, rows, count, p);
-        if constexpr (integer) set_scales(f, first, 0);
-        store(f, first, pixel + p * nr);
-      }
+      const group_numbers numbers = numbers_of(first, rows, 0);
+      for (std::size_t p = 0; p < count; ++p)
+        store(finish_of(sums, rows, count, p, numbers), first, pixel + p * nr);
     } else if constexpr (integer) {
       alignas(64) float total[max_tile_sums<Kernel>];
       for (std::size_t g = 0; g < layout_.groups; ++g) {
@@ -168,9 +164,9 @@ class conv_driver {
         tile.k = std::min(layout_.group_k, layout_.packed_k - k);
         microkernel(tile);
         static constexpr epilogue add_only{};
+        const group_numbers numbers = numbers_of(first, rows, g);
         for (std::size_t p = 0; p < count; ++p) {
-          auto f = finish_of(sums, rows, count, p);
-          set_scales(f, first, g);
+          auto f = finish_of(sums, rows, count, p, numbers);
           f.y = total + p * nr;
           f.y_stride = count * nr;
           f.residual = g == 0 ? nullptr : f.y;
@@ -180,23 +176,41 @@ class conv_driver {
         }
       }
       for (std::size_t p = 0; p < count; ++p)
-        store(finish_of(total, rows, count, p), first, pixel + p * nr);
+        store(gemm_finish<float>{.rows = rows, .sums = total + p * nr, .sums_stride = count * nr},
+              first, pixel + p * nr);
     }
   }
 
-  template <class Sum>
-  [[nodiscard]] static gemm_finish<Sum> finish_of(const Sum* sums, std::size_t rows,
-                                                  std::size_t panels, std::size_t p) noexcept {
-    return {.rows = rows, .sums = sums + p * nr, .sums_stride = panels * nr};
+  /// What a group's sums are multiplied with, and what the zero point added to them; by rows.
+  struct group_numbers {
+    float scales[mr];
+    std::int32_t offsets[mr];
+  };
+
+  [[nodiscard]] group_numbers numbers_of(std::size_t first, std::size_t rows,
+                                         std::size_t g) const noexcept {
+    group_numbers numbers;
+    if constexpr (integer) {
+      const std::int32_t zero_point = args_.image_zero_point - (panel_is_signed ? 128 : 0);
+      for (std::size_t i = 0; i < rows; ++i) {
+        const std::size_t at = (first + i) * layout_.groups + g;
+        numbers.scales[i] = scales_[at] * args_.image_scale;
+        numbers.offsets[i] = row_sums_[at] * zero_point;
+      }
+    }
+    return numbers;
   }
 
-  void set_scales(gemm_finish<std::int32_t>& f, std::size_t first, std::size_t g) const noexcept {
-    const std::size_t at = first * layout_.groups + g;
-    f.scales = pixel_scales_;
-    f.a_scales = scales_ + at;
-    f.column_sums = zero_points_;
-    f.a_zero_points = row_sums_ + at;
-    f.a_scale_stride = layout_.groups;
+  [[nodiscard]] static gemm_finish<sum_type> finish_of(const sum_type* sums, std::size_t rows,
+                                                       std::size_t panels, std::size_t p,
+                                                       const group_numbers& numbers) noexcept {
+    gemm_finish<sum_type> f{.rows = rows, .sums = sums + p * nr, .sums_stride = panels * nr};
+    if constexpr (integer) {
+      f.a_scales = numbers.scales;
+      f.a_scale_stride = 1;
+      f.row_offsets = numbers.offsets;
+    }
+    return f;
   }
 
   /// Full panels are written where they are; the last pixels go by way of `block`.
@@ -228,8 +242,6 @@ class conv_driver {
   const float* scales_;
   const std::int32_t* row_sums_;
   const a_packed* tiles_;
-  float pixel_scales_[nr];
-  std::int32_t zero_points_[nr];
 };
 
 /// The entry of `Kernel` in the table.

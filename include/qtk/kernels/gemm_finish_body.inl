@@ -21,7 +21,10 @@ inline void gemm_finish_run(const gemm_finish<Sum>& f) {
         if (f.column_sums != nullptr)
           s = Simd::sub(s, Simd::mul(Simd::set1(f.a_zero_points[i * f.a_scale_stride]),
                                      Simd::load(f.column_sums + j)));
-        x = Simd::rounded(Simd::mul(Simd::to_f32(s), Simd::mul(a_scale, Simd::load(f.scales + j))));
+        if (f.row_offsets != nullptr) s = Simd::sub(s, Simd::set1(f.row_offsets[i]));
+        const vec scale =
+            f.scales == nullptr ? a_scale : Simd::mul(a_scale, Simd::load(f.scales + j));
+        x = Simd::rounded(Simd::mul(Simd::to_f32(s), scale));
       } else {
         x = Simd::load(sum);
         if (f.a_scales != nullptr) x = Simd::rounded(Simd::mul(x, a_scale));

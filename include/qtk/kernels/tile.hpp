@@ -31,7 +31,8 @@ struct gemm_tile {
 };
 
 /// One panel's worth of sums on its way to memory: `rows` x nr, all columns readable.
-///   int32 sums: y = f(float(sum - zero_point[i] * column_sum[j]) * (a_scale[i] * scale[j]) + ...)
+///   int32 sums: y = f(float(sum - zero_point[i] * column_sum[j] - row_offset[i]) *
+///                     (a_scale[i] * scale[j]) + ...)
 ///   fp32 sums:  y = f(sum * a_scale[i] + ...), without a_scales f(sum + ...)
 /// followed by "+ bias[j] + row_bias[i] + residual[i, j]". Multiplication and addition are rounded
 /// one by one on every ISA: the integer operations give the same floats everywhere.
@@ -40,8 +41,9 @@ struct gemm_finish {
   std::size_t rows = 0;
   const Sum* sums = nullptr;
   std::size_t sums_stride = 0;
-  const float* scales = nullptr;              // int32 sums: (nr)
+  const float* scales = nullptr;              // int32 sums: (nr), or null: all 1
   const std::int32_t* column_sums = nullptr;  // (nr), or null: zero points already taken off A
+  const std::int32_t* row_offsets = nullptr;  // int32 sums: (rows) or null
   const float* a_scales = nullptr;
   const std::int32_t* a_zero_points = nullptr;
   std::size_t a_scale_stride = 0;

@@ -41,6 +41,9 @@ struct comparison {
   }
   /// How many times as fast as the reference, by medians; below 1 is slower.
   double speed_up(const variant& v) const { return reference().median_ms / v.median_ms; }
+  /// Whether that is a loss to speak of: medians of interleaved rounds that differ by less than 3 %
+  /// change places from one comparison to the next.
+  [[nodiscard]] static bool slower(double speed_up) noexcept { return speed_up < 0.97; }
   /// Accuracy less the reference's: -0.005 is half a point lost.
   double accuracy_change(const variant& v) const { return v.accuracy - reference().accuracy; }
   /// Whether accuracy ranks the variants. One that lacks it leaves all of them to the SQNR, because

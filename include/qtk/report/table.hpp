@@ -70,7 +70,7 @@ class text_table {
 /// "2.10x", or "0.62x slower": a variant that doesn't pay says so.
 [[nodiscard]] inline std::string speed(double ratio) {
   if (!std::isfinite(ratio)) return "-";
-  return fixed(ratio, 2) + (std::round(100.0 * ratio) < 100.0 ? "x slower" : "x");
+  return fixed(ratio, 2) + (comparison::slower(ratio) ? "x slower" : "x");
 }
 
 /// The comparison as cells, for the terminal and for HTML: one row a variant, in order.
