@@ -7,7 +7,7 @@ need() {
   for program in "$@"; do
     command -v "$program" >/dev/null 2>&1 && continue
     case $program in
-      g++ | make) missing="$missing build-essential" ;;
+      g++ | make) case $missing in *build-essential*) ;; *) missing="$missing build-essential" ;; esac ;;
       clang++) missing="$missing clang libclang-rt-14-dev" ;;
       aarch64-linux-gnu-g++) missing="$missing g++-aarch64-linux-gnu" ;;
       qemu-aarch64) missing="$missing qemu-user" ;;

@@ -14,9 +14,11 @@ void add_cpu(CLI::App& app) {
   command->callback([] {
     const qtk::cpu_description d = qtk::describe_cpu();
     std::printf("cpu        %s, %zu threads\n", d.name.c_str(), d.threads);
-    std::printf("caches     L1d %s, L2 %s, L3 %s\n", qtk::report::human_bytes(d.l1d_bytes).c_str(),
-                qtk::report::human_bytes(d.l2_bytes).c_str(),
-                qtk::report::human_bytes(d.l3_bytes).c_str());
+    const auto cache = [](std::size_t bytes) {
+      return bytes == 0 ? std::string("unknown") : qtk::cat(bytes >> 10, " KiB");
+    };
+    std::printf("caches     L1d %s, L2 %s, L3 %s\n", cache(d.l1d_bytes).c_str(),
+                cache(d.l2_bytes).c_str(), cache(d.l3_bytes).c_str());
     const qtk::cpu_features& f = qtk::cpu();
     std::printf("features  ");
     for (const auto& [has, name] : {std::pair{f.avx2, "avx2"},
