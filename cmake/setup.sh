@@ -26,6 +26,11 @@ need_header() {
   missing="$missing $package"
 }
 
+# need_at PACKAGE FILE: for what is neither a program nor a header.
+need_at() {
+  [ -e "$2" ] || missing="$missing $1"
+}
+
 # What the qtk program and the examples need, and what the tests and benchmarks need beyond that.
 need_program() {
   need g++ cmake make
