@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <qtk/kernels/conv.hpp>
 #include <qtk/kernels/reference.hpp>
@@ -96,6 +97,13 @@ struct problem {
     conv_args a = args();
     a.offsets = where.data();
     a.filters = packed.data();
+    exact<std::uint8_t> signed_codes(codes.size());
+    std::transform(codes.begin(), codes.end(), signed_codes.begin(),
+                   [](std::uint8_t x) { return static_cast<std::uint8_t>(x - 128); });
+    if (kernel.signed_image) {
+      a.image = signed_codes.data();
+      a.image_zero_point -= 128;
+    }
     a.workspace = workspace.data();
     a.y = y.data();
     if (share == 0) share = pixels;
@@ -151,7 +159,7 @@ const geometry shapes[] = {{1, 1, 1, 1},   {1, 9, 7, 5},     {2, 9, 16, 3},     
 
 TEST_CASE("convolutions of every shape agree with the reference on every ISA", "[conv]") {
   unsigned seed = 0;
-  for (const conv_op op : {conv_op::f32, conv_op::u8_s8})
+  for (const conv_op op : {conv_op::f32, conv_op::int8})
     for (geometry g : shapes) {
       if (light() && g.O * g.K > 10000) continue;
       for (const std::size_t group : {0u, 32u, 6u, 1u}) {
@@ -170,7 +178,7 @@ TEST_CASE("convolutions of every shape agree with the reference on every ISA", "
 TEST_CASE("integer convolutions are exact at the extremes of the codes", "[conv]") {
   for (const int zero : {0, 255})
     for (const int weight : {-128, 127}) {
-      problem p(conv_op::u8_s8, {7, 999, 20, 1}, 1);
+      problem p(conv_op::int8, {7, 999, 20, 1}, 1);
       for (auto& x : p.codes) x = static_cast<std::uint8_t>(255 - zero);
       for (auto& w : p.weight_codes) w = static_cast<std::int8_t>(weight);
       p.zero_point = zero;
@@ -186,7 +194,7 @@ TEST_CASE("integer convolutions are exact at the extremes of the codes", "[conv]
 
 TEST_CASE("integer convolutions give the same floats on every ISA", "[conv]") {
   for (const std::size_t group : {0u, 32u}) {
-    problem p(conv_op::u8_s8, {20, 150, 13, 5, group}, 2);
+    problem p(conv_op::int8, {20, 150, 13, 5, group}, 2);
     p.out = {.bias = p.bias.data(), .residual = p.residual.data(), .act = activation::relu};
     const exact<float> expected = p.run(find_conv(p.op, isa::scalar));
     for (const isa target : isas_under_test()) {
@@ -197,7 +205,7 @@ TEST_CASE("integer convolutions give the same floats on every ISA", "[conv]") {
 }
 
 TEST_CASE("a convolution doesn't depend on how its pixels are shared out", "[conv]") {
-  for (const conv_op op : {conv_op::f32, conv_op::u8_s8})
+  for (const conv_op op : {conv_op::f32, conv_op::int8})
     for (const isa target : isas_under_test()) {
       const problem p(op, {31, 100, 11, 9}, 5);
       const conv_kernel& kernel = find_conv(op, target);
@@ -208,7 +216,7 @@ TEST_CASE("a convolution doesn't depend on how its pixels are shared out", "[con
 }
 
 TEST_CASE("an ISA without a convolution of its own is served by one below", "[conv]") {
-  for (const conv_op op : {conv_op::f32, conv_op::u8_s8})
+  for (const conv_op op : {conv_op::f32, conv_op::int8})
     for (const isa target : all_isas) {
       const conv_kernel& k = find_conv(op, target);
       CHECK(k.op == op);

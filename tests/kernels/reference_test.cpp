@@ -80,6 +80,6 @@ TEST_CASE("reference: rows of a convolution are pieces of the image", "[conv]") 
   args.image_zero_point = 5;
   const conv_filters g{.O = 1, .K = 4, .data = weights, .group_size = 2, .scales = scales};
   // Pixel 3: codes 5 6 8 9, less the zero point 0 1 3 4.
-  CHECK(reference::convolution(conv_op::u8_s8, g, args, {4, 2, 1}, 0, 3).value ==
+  CHECK(reference::convolution(conv_op::int8, g, args, {4, 2, 1}, 0, 3).value ==
         4.0 * 0.5 * -1.0 + 4.0 * 2.0 * (6.0 - 512.0));
 }

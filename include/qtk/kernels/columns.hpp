@@ -8,8 +8,7 @@
 /// and short vectors that every target has.
 namespace qtk::inline QTK_ABI {
 
-/// `Flip` turns uint8 codes into int8 ones, x - 128, for kernels whose panels are signed.
-template <class T, std::size_t Nr, std::size_t Kr, bool Flip>
+template <class T, std::size_t Nr, std::size_t Kr>
 class column_packer {
  public:
   column_packer(const conv_args& args, std::size_t packed_k) noexcept
@@ -66,20 +65,13 @@ class column_packer {
       for (std::size_t r = 0; r < count; ++r)
         for (std::size_t i = 0; i < runs[r].length; ++i)
           out[k / Kr * Kr * Nr + (runs[r].at + i) * Kr + k % Kr] =
-              flipped(image()[runs[r].from + args_.offsets[k] + i]);
-  }
-
-  [[nodiscard]] static T flipped(T x) noexcept {
-    if constexpr (Flip)
-      return static_cast<T>(x ^ 0x80);
-    else
-      return x;
+              image()[runs[r].from + args_.offsets[k] + i];
   }
 
   /// out[i * Kr + q] = from[offsets[q] + i] for Nr pixels. By vectors, because g++ -O2 makes byte
   /// moves of the plain loop.
   static void interleave(const T* from, const std::size_t* offsets, T* out) noexcept {
-    if constexpr (Kr == 1 && !Flip) {
+    if constexpr (Kr == 1) {
       std::memcpy(out, from + offsets[0], Nr * sizeof(T));
     } else if constexpr (Kr == 2 && sizeof(T) == 1 && Nr % 16 == 0) {
       for (std::size_t i = 0; i < Nr; i += 16) {
@@ -100,7 +92,7 @@ class column_packer {
       }
     } else {
       for (std::size_t i = 0; i < Nr; ++i)
-        for (std::size_t q = 0; q < Kr; ++q) out[i * Kr + q] = flipped(from[offsets[q] + i]);
+        for (std::size_t q = 0; q < Kr; ++q) out[i * Kr + q] = from[offsets[q] + i];
     }
   }
 
@@ -113,10 +105,7 @@ class column_packer {
     std::memcpy(&v, p, sizeof v);
     return v;
   }
-  static void store(T* p, codes v) noexcept {
-    if constexpr (Flip) v ^= static_cast<std::uint8_t>(0x80);
-    std::memcpy(p, &v, sizeof v);
-  }
+  static void store(T* p, codes v) noexcept { std::memcpy(p, &v, sizeof v); }
   /// Elements of one half of a and b, in turns: singly, or two by two.
   template <int H>
   [[nodiscard]] static codes pairs(codes a, codes b, std::integral_constant<int, H>) noexcept {

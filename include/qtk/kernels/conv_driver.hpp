@@ -40,8 +40,8 @@ struct filter_layout : k_layout {
 ///     for each tile of filters:
 ///       for each panel of the block:        the microkernel over all of K, then the epilogue
 ///
-/// A kernel is what gemm_driver takes, for f32_f32 or u8_s8. Where its rows are int16 or int8 and
-/// its panels int8 or uint8 decides `panel_is_signed`.
+/// A kernel is what gemm_driver takes, for f32_f32 or u8_s8. Its rows hold int16 and its panels
+/// int8, or its rows int8 and its panels uint8: which of them decides `signed_image`.
 template <class Kernel>
 class conv_driver {
  public:
@@ -50,9 +50,9 @@ class conv_driver {
   using sum_type = typename gemm_op_traits<Kernel::op>::sum_type;
   static constexpr bool integer = layout_type::integer;
   static constexpr std::size_t mr = Kernel::mr, nr = Kernel::nr, kr = Kernel::kr;
-  static constexpr bool panel_is_signed = integer && sizeof(a_packed) == 2;
+  static constexpr bool signed_image = integer && sizeof(a_packed) == 2;
   using pixel_type = std::conditional_t<integer, std::uint8_t, float>;
-  using packer_type = column_packer<pixel_type, nr, kr, panel_is_signed>;
+  using packer_type = column_packer<pixel_type, nr, kr>;
   static_assert(Kernel::order(1, 0) == kr && (kr == 1 || Kernel::order(0, 1) == 1));
 
   static std::size_t packed_bytes(std::size_t O, std::size_t K, std::size_t group_size) noexcept {
@@ -88,7 +88,7 @@ class conv_driver {
   static std::size_t workspace_bytes(std::size_t O, std::size_t K,
                                      std::size_t group_size) noexcept {
     const layout_type layout(O, K, group_size);
-    return block_panels(layout) * panel_bytes(layout);
+    return 2 * layout.numbers_bytes() + block_panels(layout) * panel_bytes(layout);
   }
 
   static void run(const conv_args& args) noexcept {
@@ -101,10 +101,27 @@ class conv_driver {
   conv_driver(const conv_args& args, const layout_type& layout) noexcept
       : args_(args), layout_(layout) {
     const auto* const base = static_cast<const std::byte*>(args.filters);
-    scales_ = reinterpret_cast<const float*>(base + sizeof(typename layout_type::prefix));
-    row_sums_ = reinterpret_cast<const std::int32_t*>(base + sizeof(typename layout_type::prefix) +
-                                                      layout.numbers_bytes());
     tiles_ = reinterpret_cast<const a_packed*>(base + layout.tiles_offset());
+    panels_ = static_cast<std::byte*>(args.workspace) + 2 * layout.numbers_bytes();
+    if constexpr (integer) set_numbers(base + sizeof(typename layout_type::prefix));
+  }
+
+  /// What the sums of (filter, group) are multiplied with, and what the zero point added to them.
+  void set_numbers(const std::byte* packed) noexcept {
+    const std::size_t bytes = layout_.numbers_bytes(), O = layout_.tiles.rows;
+    const auto* const weight_scales = reinterpret_cast<const float*>(packed);
+    const auto* const weight_sums = reinterpret_cast<const std::int32_t*>(packed + bytes);
+    auto* const workspace = static_cast<std::byte*>(args_.workspace);
+    auto* const scales = reinterpret_cast<float*>(workspace);
+    auto* const offsets = reinterpret_cast<std::int32_t*>(workspace + bytes);
+    for (std::size_t o = 0; o < O; ++o)
+      for (std::size_t g = 0; g < layout_.groups; ++g) {
+        const std::size_t from = o * layout_.groups + g, to = g * O + o;
+        scales[to] = weight_scales[from] * args_.image_scale;
+        offsets[to] = weight_sums[from] * args_.image_zero_point;
+      }
+    scales_ = scales;
+    offsets_ = offsets;
   }
 
   [[nodiscard]] static std::size_t panel_bytes(const layout_type& layout) noexcept {
@@ -124,16 +141,15 @@ class conv_driver {
   void run_blocks() noexcept {
     const packer_type packer(args_, layout_.packed_k);
     const std::size_t block = block_panels(layout_), bytes = panel_bytes(layout_);
-    auto* const panels = static_cast<std::byte*>(args_.workspace);
     for (std::size_t pixel = args_.pixel_begin; pixel < args_.pixel_end; pixel += block * nr) {
       const std::size_t count = std::min(block, ceil_div(args_.pixel_end - pixel, nr));
       for (std::size_t p = 0; p < count; ++p)
-        packer.pack(pixel + p * nr, reinterpret_cast<pixel_type*>(panels + p * bytes));
+        packer.pack(pixel + p * nr, reinterpret_cast<pixel_type*>(panels_ + p * bytes));
       const std::size_t wide = wide_panels(layout_);
       for (std::size_t t = 0; t < layout_.tiles.count; ++t)
         for (std::size_t p = 0, n; p < count; p += n) {
           n = p + wide <= count ? wide : 1;
-          run_tile(t, panels + p * bytes, n, pixel + p * nr);
+          run_tile(t, panels_ + p * bytes, n, pixel + p * nr);
         }
     }
   }
@@ -152,9 +168,8 @@ class conv_driver {
       tile.b = panels;
       tile.k = layout_.packed_k;
       microkernel(tile);
-      const group_numbers numbers = numbers_of(first, rows, 0);
       for (std::size_t p = 0; p < count; ++p)
-        store(finish_of(sums, rows, count, p, numbers), first, pixel + p * nr);
+        store(finish_of(sums, rows, count, p, first), first, pixel + p * nr);
     } else if constexpr (integer) {
       alignas(64) float total[max_tile_sums<Kernel>];
       for (std::size_t g = 0; g < layout_.groups; ++g) {
@@ -164,9 +179,8 @@ class conv_driver {
         tile.k = std::min(layout_.group_k, layout_.packed_k - k);
         microkernel(tile);
         static constexpr epilogue add_only{};
-        const group_numbers numbers = numbers_of(first, rows, g);
         for (std::size_t p = 0; p < count; ++p) {
-          auto f = finish_of(sums, rows, count, p, numbers);
+          auto f = finish_of(sums, rows, count, p, g * layout_.tiles.rows + first);
           f.y = total + p * nr;
           f.y_stride = count * nr;
           f.residual = g == 0 ? nullptr : f.y;
@@ -181,34 +195,15 @@ class conv_driver {
     }
   }
 
-  /// What a group's sums are multiplied with, and what the zero point added to them; by rows.
-  struct group_numbers {
-    float scales[mr];
-    std::int32_t offsets[mr];
-  };
-
-  [[nodiscard]] group_numbers numbers_of(std::size_t first, std::size_t rows,
-                                         std::size_t g) const noexcept {
-    group_numbers numbers;
-    if constexpr (integer) {
-      const std::int32_t zero_point = args_.image_zero_point - (panel_is_signed ? 128 : 0);
-      for (std::size_t i = 0; i < rows; ++i) {
-        const std::size_t at = (first + i) * layout_.groups + g;
-        numbers.scales[i] = scales_[at] * args_.image_scale;
-        numbers.offsets[i] = row_sums_[at] * zero_point;
-      }
-    }
-    return numbers;
-  }
-
-  [[nodiscard]] static gemm_finish<sum_type> finish_of(const sum_type* sums, std::size_t rows,
-                                                       std::size_t panels, std::size_t p,
-                                                       const group_numbers& numbers) noexcept {
+  /// `numbers`: index of the first row's scale and offset.
+  [[nodiscard]] gemm_finish<sum_type> finish_of(const sum_type* sums, std::size_t rows,
+                                                std::size_t panels, std::size_t p,
+                                                std::size_t numbers) const noexcept {
     gemm_finish<sum_type> f{.rows = rows, .sums = sums + p * nr, .sums_stride = panels * nr};
     if constexpr (integer) {
-      f.a_scales = numbers.scales;
+      f.a_scales = scales_ + numbers;
       f.a_scale_stride = 1;
-      f.row_offsets = numbers.offsets;
+      f.row_offsets = offsets_ + numbers;
     }
     return f;
   }
@@ -239,20 +234,22 @@ class conv_driver {
 
   const conv_args& args_;
   const layout_type layout_;
-  const float* scales_;
-  const std::int32_t* row_sums_;
+  const float* scales_ = nullptr;          // (groups, O)
+  const std::int32_t* offsets_ = nullptr;  // likewise
   const a_packed* tiles_;
+  std::byte* panels_;
 };
 
 /// The entry of `Kernel` in the table.
 template <class Kernel>
 inline constexpr conv_kernel conv_entry{
-    conv_driver<Kernel>::integer ? conv_op::u8_s8 : conv_op::f32,
+    conv_driver<Kernel>::integer ? conv_op::int8 : conv_op::f32,
     Kernel::target,
     Kernel::name,
     Kernel::mr,
     Kernel::nr,
     Kernel::kr,
+    conv_driver<Kernel>::signed_image,
     &conv_driver<Kernel>::packed_bytes,
     &conv_driver<Kernel>::pack,
     &conv_driver<Kernel>::workspace_bytes,

@@ -13,24 +13,24 @@
 /// y is stored in NCHW as it comes.
 namespace qtk::inline QTK_ABI {
 
-///   f32    fp32 weights and image
-///   u8_s8  a uint8 image with one scale and zero point, int8 weights with a scale for each filter
-///          or for each group along K; int32 within a group, exact, fp32 across groups in ascending
-///          order
-enum class conv_op : std::uint8_t { f32, u8_s8 };
+///   f32     fp32 weights and image
+///   int8    an image of 8-bit codes with one scale and zero point, int8 weights with a scale for
+///           each filter or for each group along K; int32 within a group, exact, fp32 across groups
+///           in ascending order
+enum class conv_op : std::uint8_t { f32, int8 };
 
 inline constexpr std::size_t conv_op_count = 2;
 
 [[nodiscard]] constexpr const char* name(conv_op op) noexcept {
-  return op == conv_op::f32 ? "f32" : "u8_s8";
+  return op == conv_op::f32 ? "f32" : "int8";
 }
 
 /// Filters as the packer reads them: (O, K), row-major.
 struct conv_filters {
   std::size_t O = 0, K = 0;
   const void* data = nullptr;     // float or int8
-  std::size_t group_size = 0;     // u8_s8: elements of K that share a scale; K for per channel
-  const float* scales = nullptr;  // u8_s8: (O, ceil(K / group_size))
+  std::size_t group_size = 0;     // int8: elements of K that share a scale; K for per channel
+  const float* scales = nullptr;  // int8: (O, ceil(K / group_size))
 };
 
 /// Pixels [pixel_begin, pixel_end) of one image, all filters. Nothing is allocated.
@@ -38,14 +38,14 @@ struct conv_args {
   std::size_t pixel_begin = 0, pixel_end = 0;
   std::size_t out_width = 0;             // pixels of an output row, neighbors in `image`
   std::size_t row_step = 0;              // elements of `image` from one output row to the next
-  const void* image = nullptr;           // float or uint8; padding written out
+  const void* image = nullptr;           // float or codes; padding written out
   std::size_t image_size = 0;            // elements that may be read
   const std::size_t* offsets = nullptr;  // (packed_k): element of row k for pixel 0, by
                                          // k_layout::position; 0 where k is padding
-  float image_scale = 1.0f;              // u8_s8
-  std::int32_t image_zero_point = 0;     // u8_s8
-  const void* filters = nullptr;         // packed by the same kernel
-  float* y = nullptr;                    // element (o, pixel) is y[o * y_stride + pixel]
+  float image_scale = 1.0f;              // int8: real = scale * (code - zero_point)
+  std::int32_t image_zero_point = 0;
+  const void* filters = nullptr;  // packed by the same kernel
+  float* y = nullptr;             // element (o, pixel) is y[o * y_stride + pixel]
   std::size_t y_stride = 0;
   epilogue out{};             // bias (O); residual like y
   void* workspace = nullptr;  // conv_kernel::workspace_bytes, 64-byte aligned, one for each thread
@@ -57,6 +57,7 @@ struct conv_kernel {
   isa target;
   const char* name;
   std::size_t mr, nr, kr;
+  bool signed_image;  // int8: codes of the image are int8, else uint8
   /// Bytes of the filters packed, 64-byte aligned storage expected.
   std::size_t (*packed_bytes)(std::size_t O, std::size_t K, std::size_t group_size);
   void (*pack)(const conv_filters& filters, void* packed);

@@ -8,8 +8,11 @@ inline void gemm_finish_run(const gemm_finish<Sum>& f) {
   constexpr std::size_t width = Simd::width;
   static_assert(Nr % width == 0);
   const epilogue& out = *f.out;
-  const vec zero = Simd::zero();
-  const vec alpha = Simd::set1(out.alpha), lo = Simd::set1(out.lo), hi = Simd::set1(out.hi);
+  // All but leaky_relu are a clamp, with the operands in the order that lets NaN pass.
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const bool leaky = out.act == activation::leaky_relu, clip = out.act == activation::clip;
+  const vec lo = Simd::set1(clip ? out.lo : out.act == activation::relu ? 0.0f : -infinity);
+  const vec hi = Simd::set1(clip ? out.hi : infinity), alpha = Simd::set1(out.alpha);
   for (std::size_t i = 0; i < f.rows; ++i) {
     const vec a_scale = Simd::set1(f.a_scales == nullptr ? 1.0f : f.a_scales[i * f.a_scale_stride]);
     QTK_UNROLL
@@ -33,19 +36,8 @@ inline void gemm_finish_run(const gemm_finish<Sum>& f) {
       if (f.row_bias != nullptr) x = Simd::add(x, Simd::set1(f.row_bias[i]));
       if (f.residual != nullptr)
         x = Simd::add(x, Simd::load(f.residual + i * f.residual_stride + j));
-      switch (out.act) {  // operands in the order that lets NaN pass
-        case activation::none:
-          break;
-        case activation::relu:
-          x = Simd::max(zero, x);
-          break;
-        case activation::leaky_relu:
-          x = Simd::select_negative(x, Simd::mul(alpha, x), x);
-          break;
-        case activation::clip:
-          x = Simd::min(hi, Simd::max(lo, x));
-          break;
-      }
+      x = leaky ? Simd::select_negative(x, Simd::mul(alpha, x), x)
+                : Simd::min(hi, Simd::max(lo, x));
       Simd::store(f.y + i * f.y_stride + j, x);
     }
   }

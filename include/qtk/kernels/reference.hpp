@@ -113,6 +113,7 @@ struct element {
   return activated(e, args.out);
 }
 
+/// The image's codes are uint8.
 /// Element (o, pixel) of y = f(sum over k of W(o, k) * X(k, pixel) + bias[o] + residual[o, pixel]).
 [[nodiscard]] inline element convolution(conv_op op, const conv_filters& f, const conv_args& args,
                                          const k_layout& k_of, std::size_t o,

@@ -127,7 +127,7 @@ class conv2d {
   [[nodiscard]] k_layout layout() const noexcept {
     return {groups_[0].K(), groups_[0].group_size(), groups_[0].kernel().kr};
   }
-  [[nodiscard]] bool integer() const noexcept { return groups_[0].kernel().op == conv_op::u8_s8; }
+  [[nodiscard]] bool integer() const noexcept { return groups_[0].kernel().op == conv_op::int8; }
   /// Whether an image is read as it is.
   [[nodiscard]] bool in_order() const noexcept {
     return (window_.pad_top | window_.pad_left | window_.pad_bottom | window_.pad_right) == 0 &&
@@ -139,7 +139,7 @@ class conv2d {
   }
   [[nodiscard]] std::size_t per_task_bytes(const shape& x) const {
     return workspace_cursor::aligned(groups_[0].workspace_bytes()) + arranged_bytes(x) +
-           (integer() ? quantized_activations::bytes(1, x[1] * x[2] * x[3]) : 0);
+           (integer() ? workspace_cursor::aligned(x[1] * x[2] * x[3]) : 0);
   }
 
   /// Where tap (c, i, j) lies for output pixel 0: conv_args::offsets.
@@ -162,25 +162,20 @@ class conv2d {
   void arrange(const shape& x, const T* from, T pad, T* to) const noexcept {
     const arrangement image = arranged(x);
     const std::size_t W = x[3], stride = window_.stride_w;
+    std::fill_n(to, x[1] * image.plane, pad);
     for (std::size_t c = 0; c < x[1]; ++c) {
-      to = std::fill_n(to, window_.pad_top * image.width, pad);
-      for (std::size_t h = 0; h < x[2]; ++h, from += W) {
+      T* row = to + c * image.plane + window_.pad_top * image.width;
+      for (std::size_t h = 0; h < x[2]; ++h, from += W, row += image.width) {
         if (stride == 1) {
-          to = std::fill_n(to, window_.pad_left, pad);
-          to = std::copy_n(from, W, to);
-          to = std::fill_n(to, window_.pad_right, pad);
-        } else {
-          for (std::size_t r = 0; r < stride; ++r, to += image.phase) {
-            std::fill_n(to, image.phase, pad);
-            const std::size_t first =
-                window_.pad_left > r ? ceil_div(window_.pad_left - r, stride) : 0;
-            T* out = to + first;
-            for (std::size_t w = first * stride + r - window_.pad_left; w < W; w += stride)
-              *out++ = from[w];
-          }
+          std::copy_n(from, W, row + window_.pad_left);
+          continue;
+        }
+        for (std::size_t r = 0; r < stride; ++r) {  // columns of remainder r
+          std::size_t p = window_.pad_left > r ? ceil_div(window_.pad_left - r, stride) : 0;
+          for (std::size_t w = p * stride + r - window_.pad_left; w < W; w += stride)
+            row[r * image.phase + p++] = from[w];
         }
       }
-      to = std::fill_n(to, window_.pad_bottom * image.width, pad);
     }
   }
 
@@ -191,20 +186,27 @@ class conv2d {
     const std::size_t pixels = y_shape[2] * y_shape[3], O = groups_[0].O();
     const std::size_t elements = x_shape[1] * x_shape[2] * x_shape[3];
     workspace_cursor scratch(workspace);
-    const auto prepare = [&]<class T>(const T* from, T pad) -> const void* {
+    const auto prepare = [&]<class T>(T* from, std::remove_const_t<T> pad) -> const void* {
       if (in_order()) return from;
-      T* const to = scratch.take<T>(x_shape[1] * geometry.plane);
-      arrange(x_shape, from, pad, to);
+      auto* const to = scratch.take<std::remove_const_t<T>>(x_shape[1] * geometry.plane);
+      arrange<std::remove_const_t<T>>(x_shape, from, pad, to);
       return to;
     };
     if (integer()) {
-      const quantized_activations q(scratch, 1, elements);
-      q.quantize_row(find_elementwise(kernel.target), gemm_op::u8_s8, 0, elements,
-                     x + image * elements);
-      args.image_scale = q.scales[0];
-      args.image_zero_point = q.zero_points[0];
-      args.image = prepare(static_cast<const std::uint8_t*>(q.codes),
-                           static_cast<std::uint8_t>(q.zero_points[0]));
+      const float* const from = x + image * elements;
+      const elementwise_kernels& k = find_elementwise(kernel.target);
+      value_range range;
+      k.minmax(elements, from, &range.lo, &range.hi);
+      const block_scale q = choose_params(range, codes_of<uint8>, symmetry::asymmetric);
+      auto* const codes = scratch.take<std::uint8_t>(elements);
+      args.image_scale = q.scale;
+      args.image_zero_point = q.zero_point - (kernel.signed_image ? 128 : 0);
+      if (kernel.signed_image)  // the same codes less 128
+        k.quantize_s8(elements, from, q.scale, args.image_zero_point,
+                      reinterpret_cast<std::int8_t*>(codes));
+      else
+        k.quantize_u8(elements, from, q.scale, args.image_zero_point, codes);
+      args.image = prepare(codes, static_cast<std::uint8_t>(args.image_zero_point));
     } else {
       args.image = prepare(x + image * elements, 0.0f);
     }

@@ -24,7 +24,7 @@ class packed_filters {
   explicit packed_filters(tensor_view<F> w,
                           compute how = packed_weights::default_compute<std::remove_const_t<F>>(),
                           isa target = active_isa())
-      : kernel_(&find_conv(how == compute::integer ? conv_op::u8_s8 : conv_op::f32, target)) {
+      : kernel_(&find_conv(how == compute::integer ? conv_op::int8 : conv_op::f32, target)) {
     QTK_CHECK(w.shape().rank() == 2, "packed_filters", "weights ", w.shape(), " are not (O, K)");
     O_ = w.shape()[0];
     K_ = group_size_ = w.shape()[1];
