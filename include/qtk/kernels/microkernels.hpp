@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -44,13 +45,19 @@ struct row_tiles {
   std::size_t rows, count;
 
   constexpr row_tiles(std::size_t rows_, std::size_t mr) noexcept
-      : rows(rows_), count(ceil_div(rows_, mr)) {}
+      : rows(rows_),
+        count(ceil_div(rows_, mr)),
+        low_(rows_ / (count + (count == 0))),
+        taller_(rows_ - low_ * count) {}
   [[nodiscard]] constexpr std::size_t begin(std::size_t tile) const noexcept {
-    return rows * tile / count;
+    return tile * low_ + std::min(tile, taller_);
   }
   [[nodiscard]] constexpr std::size_t height(std::size_t tile) const noexcept {
-    return begin(tile + 1) - begin(tile);
+    return low_ + (tile < taller_ ? 1 : 0);
   }
+
+ private:
+  std::size_t low_, taller_;  // rows of a lower tile; how many, the first ones, are one row taller
 };
 
 }  // namespace qtk::inline QTK_ABI
