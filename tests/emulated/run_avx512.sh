@@ -33,7 +33,16 @@ if [ ! -e $kernel ]; then
 fi
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+emulator=
+# Bochs ignores TERM: only KILL ends it, and timeout with it, as its parent.
+cleaned() {
+  [ -z "$emulator" ] || kill -KILL $(cat "/proc/$emulator/task/$emulator/children") 2>/dev/null || true
+  rm -rf "$work"
+}
+# A signal alone runs no EXIT trap in dash, and Bochs would live on, with a core to itself.
+trap cleaned EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 root=$work/root
 mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/tests" "$work/disk"
 cp /bin/busybox "$root/bin/busybox"
@@ -97,13 +106,17 @@ panic: action=fatal
 error: action=ignore
 CONFIG
 echo continue >"$work/debugger"
-# Bochs ends with status 1 when its machine is switched off.
+# Bochs ends with status 1 when its machine is switched off. Beside the shell: traps wait for a command to end.
 TERM=vt100 timeout -s KILL "${QTK_EMULATION_SECONDS:-900}" bochs -q -rc "$work/debugger" -f "$work/bochsrc" \
-  </dev/null >/dev/null 2>&1 || true
+  </dev/null >/dev/null 2>&1 &
+emulator=$!
+wait "$emulator" || true
+emulator=
 
 [ -s "$work/tests.log" ] || {
   tail -n 20 "$work/kernel.log" 2>/dev/null || true
-  unavailable "the emulated machine did not come up"
+  echo "the emulated machine did not come up"
+  exit 1
 }
 tr -d '\r' <"$work/tests.log"
 passed=$(grep -c '^emulated: passed' "$work/tests.log" || true)

@@ -132,3 +132,10 @@ TEST_CASE("a window larger than its input is an error", "[ops]") {
   CHECK(window(5, 1, 2).out_height(4) == 4);
   CHECK_THROWS_AS(window(0, 1, 0).out_height(4), error);
 }
+
+TEST_CASE("padding that no image justifies is an error", "[ops]") {
+  const geometry g{{1, 1, 2, 2}, {1, 1, 1, 1}, {1, 1, 100000, 100000, 1, 1, 100000, 100000, 0, 0}};
+  const auto w = random_tensor({1, 1}, 1);
+  CHECK_THROWS_WITH(make(w, g, compute::real).workspace_bytes(g.x),
+                    Catch::Contains("padding makes 100002 x"));
+}

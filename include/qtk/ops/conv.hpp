@@ -71,10 +71,18 @@ class conv2d {
   [[nodiscard]] shape output_shape(const shape& x) const {
     QTK_CHECK(x.rank() == 4 && x[1] == in_channels(), "conv2d", "input ", x, " for ", in_channels(),
               " channels");
-    return {x[0], out_channels(), window_.out_height(x[2]), window_.out_width(x[3])};
+    const shape y{x[0], out_channels(), window_.out_height(x[2]), window_.out_width(x[3])};
+    // The image is copied with its padding: a few numbers in a file may not ask for gigabytes.
+    const arrangement image = arranged(x);
+    const std::size_t area = checked_mul(image.height, image.width, "conv2d");
+    QTK_CHECK(area / 16 <= x[2] * x[3] + y[2] * y[3] + 4096, "conv2d", "padding makes ",
+              image.height, " x ", image.width, " of ", x);
+    return y;
   }
 
+  /// qtk::error where output_shape() has one.
   [[nodiscard]] std::size_t workspace_bytes(const shape& x, std::size_t concurrency = 1) const {
+    static_cast<void>(output_shape(x));
     return workspace_cursor::aligned(layout().packed_k * sizeof(std::size_t)) +
            concurrency * per_task_bytes(x);
   }
