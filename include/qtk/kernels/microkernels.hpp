@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "qtk/core/numeric.hpp"
 #include "qtk/kernels/tile.hpp"
 
 namespace qtk::inline QTK_ABI {
