@@ -46,7 +46,8 @@ answers run_all(const qtk::session& session, const data_set& data, std::size_t b
   for (std::size_t first = 0; first < count; first += size) {
     const std::size_t now = std::min(size, count - first);
     // A fixed batch is filled up with repeats, which are not counted.
-    const std::size_t given = m.inputs[0].dims[0].size ? size : now;
+    const bool fixed = !m.inputs[0].dims.empty() && m.inputs[0].dims[0].size;
+    const std::size_t given = fixed ? size : now;
     const qtk::any_tensor x(shaped(m, batch(data, first, given)));
     const auto outputs = session.run(std::span(&x, 1));
     const auto* classes = outputs[0].get_if<qtk::int64>();

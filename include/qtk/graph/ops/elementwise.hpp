@@ -47,6 +47,8 @@ inline bound_node bind_activation(const op_context& ctx) {
     for (std::size_t i = 1; i <= 2; ++i)
       if (ctx.has(i)) {
         QTK_CHECK(ctx.constant(i) != nullptr, n.label(), "bounds must be known before the run");
+        QTK_CHECK(ctx.constant(i)->shape().elements() == 1, n.label(), "a bound of shape ",
+                  ctx.constant(i)->shape());
         (i == 1 ? e.lo : e.hi) = ctx.constant(i)->as<fp32>().data()[0];
       }
   }

@@ -170,8 +170,8 @@ inline bound_node bind_conv(const op_context& ctx) {
   const shape &x = ctx.dims(0), &w = ctx.dims(1);
   QTK_CHECK(x.rank() == 4, n.label(), "input ", x, " is not (batch, channels, height, width)");
   const std::int64_t group = n.integer("group", 1);
-  QTK_CHECK(group > 0 && w.rank() == 2 && w[0] % static_cast<std::size_t>(group) == 0, n.label(),
-            "weights ", w, " in ", group, " groups");
+  QTK_CHECK(group > 0 && w.rank() == 2 && w[0] > 0 && w[0] % static_cast<std::size_t>(group) == 0,
+            n.label(), "weights ", w, " in ", group, " groups");
   const window_2d window = parse_window(n, x, 0, 0);
   const auto groups = static_cast<std::size_t>(group);
   QTK_CHECK(w[1] * groups == checked_mul(x[1], window.kernel_h * window.kernel_w), n.label(),

@@ -193,6 +193,8 @@ inline bound_node bind_slice(const op_context& ctx) {
   std::ptrdiff_t first = 0;
   for (std::size_t i = 0; i < axes.size(); ++i) {
     const std::size_t d = x.axis(axes[i]);
+    for (std::size_t j = 0; j < i; ++j)
+      QTK_CHECK(x.axis(axes[j]) != d, ctx.node().label(), "axis ", axes[i], " is sliced twice");
     const auto n = static_cast<std::int64_t>(x[d]);
     const std::int64_t step = steps[i];
     QTK_CHECK(step != 0 && step > -(std::int64_t{1} << 40), ctx.node().label(), "step ", step);

@@ -75,7 +75,8 @@ inline model lower_layers(model m) {
   for (node& n : m.nodes) {
     if (!n.domain.empty() || n.inputs.size() < 2) continue;
     std::string source = n.inputs[1];
-    if (const auto maker = uses.maker(source); maker && m.nodes[*maker].is("Reshape"))
+    if (const auto maker = uses.maker(source);
+        maker && m.nodes[*maker].is("Reshape") && !m.nodes[*maker].inputs.empty())
       source = m.nodes[*maker].inputs[0];  // a matrix stored under the shape of a convolution
     const any_tensor* w = m.find_weight(source);
     if (w == nullptr) continue;
