@@ -3,6 +3,15 @@
 # builds the qtk program, compares a small trained classifier of handwritten digits in every format, and
 # writes a report to look at. Arguments go to `qtk compare`: sh examples/demo.sh MODEL.onnx --data SPEC
 set -eu
+case ${1-} in
+  "" | /* | -*) ;;
+  *)  # a model named from where the user stands
+    if [ -e "$1" ]; then
+      model=$(pwd)/$1
+      shift
+      set -- "$model" "$@"
+    fi ;;
+esac
 cd "$(dirname "$0")/.."
 . cmake/setup.sh
 need_program

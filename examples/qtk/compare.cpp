@@ -31,10 +31,6 @@ std::string today() {
 
 std::string file_name(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
-void write_text(const std::string& path, const std::string& text) {
-  qtk::write_file_atomically(path, std::as_bytes(std::span(text)));
-}
-
 /// A format being weighed.
 struct candidate {
   const format_choice* format;
@@ -63,8 +59,8 @@ std::string note(const candidate& c, const qtk::report::comparison& all,
         "activations than integer products save",
         1.0 / speed);
   return qtk::report::format(
-      "%.2fx the time of fp32 here: weights fit the cache, so widening them to "
-      "fp32 costs more than the memory traffic it saves",
+      "%.2fx the time of fp32 here: products are fp32's, and these weights are too few for the "
+      "memory traffic they save to pay",
       1.0 / speed);
 }
 
@@ -80,10 +76,12 @@ qtk::report::receipt_section receipt_of(const candidate& c, std::span<const qtk:
 }
 
 void compare(arguments& a) {
+  for (const std::string& path : {a.json, a.html})  // before minutes of work
+    if (!path.empty()) static_cast<void>(qtk::staged_file(path));
   const data_set data = a.data.load();
   const qtk::model trained = with_scores(qtk::onnx::load(a.model));
   const std::size_t batch = allowed_batch(trained, a.batch);
-  const auto inputs = sample_inputs(trained, &data, batch);
+  const auto inputs = sample_inputs(trained, data, batch);
   const std::vector<qtk::shape> shapes{inputs[0].shape()};
 
   const progress bar("comparing");
@@ -91,7 +89,7 @@ void compare(arguments& a) {
   for (const format_choice& f : all_formats()) {
     candidate c{.format = &f, .session = nullptr, .result = {}, .ns = {}};
     c.session = std::make_unique<qtk::session>(
-        f.make(trained), qtk::session_options{.executor = a.threads.executor(), .batch = batch});
+        f.make(trained), qtk::session_options{.executor = a.threads.executor(), .shapes = shapes});
     all.push_back(std::move(c));
     const double done = static_cast<double>(all.size() - 1),
                  parts = static_cast<double>(all_formats().size());
@@ -136,16 +134,18 @@ void compare(arguments& a) {
     table.variants[i].note = note(all[i], table, table.variants[i]);
   qtk::report::mark_pareto(table);
 
+  std::vector<text_file> files;
   if (!a.html.empty()) {
-    const qtk::profile::peaks peaks = qtk::measure_peaks(isa);
+    const qtk::profile::peaks peaks = qtk::measure_peaks(isa, a.threads.executor());
     std::vector<qtk::report::receipt_section> receipts;
     for (const candidate& c : all)
       if (c.format->name == "fp32" || c.format->name == "int8-dynamic")
         receipts.push_back(receipt_of(c, inputs, peaks, 20));
-    write_text(a.html, qtk::report::to_html({table, peaks, std::move(receipts), today()}));
+    files.push_back({a.html, qtk::report::to_html({table, peaks, std::move(receipts), today()})});
   }
-  if (!a.json.empty()) write_text(a.json, qtk::report::to_json(table));
+  if (!a.json.empty()) files.push_back({a.json, qtk::report::to_json(table)});
   bar.clear();
+  write_all(files);
   std::fputs(qtk::report::comparison_table(table).str().c_str(), stdout);
   if (isatty(STDOUT_FILENO) == 0) return;  // piped: nothing but the table
   for (const std::string& line : qtk::report::notes(table)) std::printf("  %s\n", line.c_str());

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <memory>
@@ -97,6 +98,13 @@ data_set load_cifar10(const std::string& path, std::size_t limit) {
   return data;
 }
 
+/// A class; qtk::error for what isn't a small integer.
+int to_label(float value, const std::string& where) {
+  QTK_CHECK(value >= -1e6f && value <= 1e6f && value == std::trunc(value), where, "label ", value,
+            " is no class");
+  return static_cast<int>(value);
+}
+
 data_set load_csv(const std::string& path, std::size_t limit) {
   const bytes b = read_maybe_gz(path);
   std::string_view text(reinterpret_cast<const char*>(b.data()), b.size());
@@ -114,7 +122,7 @@ data_set load_csv(const std::string& path, std::size_t limit) {
       QTK_CHECK(bad == std::errc{} && end == field.data() + field.size(),
                 qtk::cat(path, " line ", line), "'", field.substr(0, 40), "' is not a number");
       if (fields++ == 0)
-        data.labels.push_back(static_cast<int>(value));
+        data.labels.push_back(to_label(value, qtk::cat(path, " line ", line)));
       else
         data.values.push_back(value);
       if (field.size() == row.size()) break;
@@ -245,7 +253,8 @@ data_set load_npz(const std::string& path, std::size_t limit) {
   for (std::size_t d = 1; d < x.dims.rank(); ++d) data.sample.push_back(x.dims[d]);
   const std::size_t count = std::min(limit, y.values.size());
   data.values.resize(count * data.sample.elements());
-  for (std::size_t i = 0; i < count; ++i) data.labels.push_back(static_cast<int>(y.values[i]));
+  for (std::size_t i = 0; i < count; ++i)
+    data.labels.push_back(to_label(y.values[i], qtk::cat(path, " sample ", i)));
   return data;
 }
 

@@ -24,7 +24,9 @@ qtk::tensor<qtk::fp32> shaped(const qtk::model& m, qtk::tensor<qtk::fp32> x) {
 std::size_t allowed_batch(const qtk::model& m, std::size_t wanted) {
   QTK_CHECK(!m.inputs.empty(), "model", "has no input");
   const auto& dims = m.inputs[0].dims;
-  return dims.empty() || !dims[0].size ? wanted : *dims[0].size;
+  QTK_CHECK(!dims.empty(), qtk::cat("input '", m.inputs[0].name, "'"),
+            "the model does not say what shape it takes");
+  return dims[0].size.value_or(wanted);
 }
 
 qtk::model with_scores(qtk::model m) {
@@ -82,19 +84,20 @@ double output_sqnr_db(const answers& reference, const answers& a) {
   return noise == 0.0 ? std::numeric_limits<double>::infinity() : 10.0 * std::log10(signal / noise);
 }
 
-std::vector<qtk::any_tensor> sample_inputs(const qtk::model& m, const data_set* data,
+std::vector<qtk::any_tensor> sample_inputs(const qtk::model& m, const data_set& data,
                                            std::size_t batch_size) {
-  if (data != nullptr) return {shaped(m, batch(*data, 0, allowed_batch(m, batch_size)))};
+  return {shaped(m, batch(data, 0, allowed_batch(m, batch_size)))};
+}
+
+std::vector<qtk::any_tensor> random_inputs(const qtk::model& m,
+                                           std::span<const qtk::shape> shapes) {
   std::vector<qtk::any_tensor> inputs;
   std::mt19937 random(1);
-  for (const qtk::value_info& in : m.inputs) {
-    qtk::shape s;
-    for (const qtk::dimension& d : in.dims) s.push_back(d.size.value_or(batch_size));
-    qtk::any_tensor t(in.type, s);
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    qtk::any_tensor& t = inputs.emplace_back(m.inputs.at(i).type, shapes[i]);
     if (t.is<qtk::fp32>())
       for (float& x : t.as<qtk::fp32>().span())
         x = static_cast<float>(random() >> 8) * (1.0f / 16777216.0f);
-    inputs.push_back(std::move(t));
   }
   return inputs;
 }

@@ -29,11 +29,13 @@ double accuracy(const answers& a, const data_set& data);
 double output_sqnr_db(const answers& reference, const answers& a);
 
 /// The batch that a model's first input allows: `wanted` where its first dimension is a symbol,
-/// else that dimension.
+/// else that dimension. qtk::error where the model doesn't say how many dimensions it takes.
 std::size_t allowed_batch(const qtk::model& m, std::size_t wanted);
 
-/// One input of the model, from the data set where there is one, else pseudo-random in [0, 1).
-std::vector<qtk::any_tensor> sample_inputs(const qtk::model& m, const data_set* data,
+/// The first samples as the input of a model of one input, in a batch that it allows.
+std::vector<qtk::any_tensor> sample_inputs(const qtk::model& m, const data_set& data,
                                            std::size_t batch);
+/// Inputs of these shapes, floats pseudo-random in [0, 1).
+std::vector<qtk::any_tensor> random_inputs(const qtk::model& m, std::span<const qtk::shape> shapes);
 
 }  // namespace qtk_cli

@@ -21,8 +21,7 @@ void print_operators(const qtk::model& m) {
   for (const auto& [op, n] : count) {
     const std::size_t dot = op.rfind('.');
     const bool known = qtk::find_op(op.substr(dot + 1),
-                                    dot == std::string::npos ? "" : op.substr(0, dot)) != nullptr ||
-                       op == "Conv" || op == "Gemm" || op == "MatMul";
+                                    dot == std::string::npos ? "" : op.substr(0, dot)) != nullptr;
     std::printf(" %s%s x%zu", op.c_str(), known ? "" : " (not supported)", n);
   }
   std::printf("\n");

@@ -19,7 +19,9 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 1;
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    std::fprintf(stderr, "qtk: %s (see qtk --help)\n", qtk::error(e.what()).what());
+    return 1;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "qtk: %s\n", e.what());
     return 1;

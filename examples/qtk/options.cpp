@@ -4,6 +4,8 @@
 
 #include <charconv>
 #include <cstdio>
+#include <deque>
+#include <qtk/core/file.hpp>
 
 namespace qtk_cli {
 namespace {
@@ -54,6 +56,15 @@ qtk::executor_ref thread_option::executor() {
   if (count_ == 1) return {};
   if (!pool_) pool_.emplace(count_);
   return *pool_;
+}
+
+void write_all(const std::vector<text_file>& files) {
+  std::deque<qtk::staged_file> staged;
+  for (const text_file& f : files) {
+    staged.emplace_back(f.path).write(std::as_bytes(std::span(f.text)));
+    staged.back().close();
+  }
+  for (qtk::staged_file& f : staged) f.commit();
 }
 
 progress::progress(std::string text) : text_(std::move(text)) { show(0.0); }

@@ -6,6 +6,7 @@
 #include <qtk/core/thread_pool.hpp>
 #include <qtk/graph.hpp>
 #include <string>
+#include <vector>
 
 #include "data.hpp"
 
@@ -33,6 +34,13 @@ class thread_option {
   std::size_t count_ = 1;
   std::optional<qtk::thread_pool> pool_;
 };
+
+/// A file to write.
+struct text_file {
+  std::string path, text;
+};
+/// Writes all of them, or none where one cannot be written.
+void write_all(const std::vector<text_file>& files);
 
 /// Each subcommand adds itself to the program.
 void add_compare(CLI::App& app);

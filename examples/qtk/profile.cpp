@@ -10,10 +10,20 @@
 #include "options.hpp"
 
 namespace qtk_cli {
+namespace {
+
+qtk::shape shape_of(const std::vector<std::size_t>& dims) {
+  qtk::shape s;
+  for (const std::size_t d : dims) s.push_back(d);
+  return s;
+}
+
+}  // namespace
 
 void add_profile(CLI::App& app) {
   struct arguments {
     std::string model, format = "fp32", trace;
+    std::vector<std::size_t> dims;
     thread_option threads;
     std::size_t batch = 1, runs = 20;
   };
@@ -24,6 +34,7 @@ void add_profile(CLI::App& app) {
   command->add_option("--batch", a->batch, "samples per run")
       ->capture_default_str()
       ->check(CLI::Range(1, 4096));
+  command->add_option("--shape", a->dims, "of the one input, such as 1,3,224,224")->delimiter(',');
   command->add_option("--runs", a->runs, "runs to add up")
       ->capture_default_str()
       ->check(CLI::Range(1, 10000));
@@ -31,10 +42,15 @@ void add_profile(CLI::App& app) {
   a->threads.add_to(*command);
   command->callback([a] {
     const qtk::model m = find_format(a->format).make(qtk::onnx::load(a->model));
-    const std::size_t batch = allowed_batch(m, a->batch);
-    const qtk::session session(m, {.executor = a->threads.executor(), .batch = batch});
-    const auto inputs = sample_inputs(session.graph(), nullptr, batch);
-    const qtk::profile::peaks peaks = qtk::measure_peaks(session.target());
+    QTK_CHECK(a->dims.empty() || m.inputs.size() == 1, "--shape", "for a model of ",
+              m.inputs.size(), " inputs");
+    QTK_CHECK(a->dims.size() <= qtk::shape::max_rank, "--shape", a->dims.size(), " dimensions");
+    const std::vector<qtk::shape> shapes = a->dims.empty()
+                                               ? qtk::input_shapes(m, allowed_batch(m, a->batch))
+                                               : std::vector{shape_of(a->dims)};
+    const qtk::session session(m, {.executor = a->threads.executor(), .shapes = shapes});
+    const auto inputs = random_inputs(session.graph(), shapes);
+    const qtk::profile::peaks peaks = qtk::measure_peaks(session.target(), a->threads.executor());
     for (int i = 0; i < 3; ++i) static_cast<void>(session.run(inputs));
     qtk::profile::enable();
     for (std::size_t i = 0; i < a->runs; ++i) static_cast<void>(session.run(inputs));

@@ -1,5 +1,4 @@
 #include <cstdio>
-#include <qtk/core/file.hpp>
 #include <qtk/onnx.hpp>
 
 #include "formats.hpp"
@@ -43,16 +42,15 @@ void add_run(CLI::App& app) {
   command->callback([a] {
     const npy_array x = load_npy(a->input);
     const qtk::model m = qtk::onnx::load(a->model);
-    const qtk::session session(m, {.batch = x.dims.empty() ? 1 : x.dims[0]});
+    const qtk::session session(m, {.shapes = {x.dims}});
     qtk::tensor<qtk::fp32> in(x.dims);
     std::copy(x.values.begin(), x.values.end(), in.data());
     const qtk::any_tensor input(std::move(in));
     const auto outputs = session.run(std::span(&input, 1));
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      const std::string bytes = to_npy(outputs[i]);
-      qtk::write_file_atomically(qtk::cat(a->output, ".", i, ".npy"),
-                                 std::as_bytes(std::span(bytes)));
-    }
+    std::vector<text_file> files;
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+      files.push_back({qtk::cat(a->output, ".", i, ".npy"), to_npy(outputs[i])});
+    write_all(files);
   });
 }
 

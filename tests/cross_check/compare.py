@@ -58,7 +58,8 @@ def check(qtk, path, folder):
     got = run_qtk(qtk, path, x, folder)
     if len(got) != len(expected):
         return float("inf")
-    return max(difference(a, b) for a, b in zip(got, expected))
+    differences = [difference(a, b) for a, b in zip(got, expected)]
+    return float("nan") if any(d != d for d in differences) else max(differences)
 
 
 def main():

@@ -90,11 +90,15 @@ class mutator {
     auto it = m.weights.begin();
     std::advance(it, static_cast<std::ptrdiff_t>(below(m.weights.size())));
     const std::string name = it->first;
-    if (below(2) == 0) {
+    if (below(8) == 0) {
+      m.set_weight(name, qtk::any_tensor(it->second->dtype(), qtk::shape{0}));
+    } else if (below(2) == 0) {
       m.set_weight(name, tensor());
     } else if (const auto* ints = it->second->get_if<qtk::int64>()) {
       qtk::tensor<qtk::int64> copy = *ints;
-      if (!copy.span().empty()) copy.span()[below(copy.span().size())] = integer();
+      const auto all = copy.span();
+      if (!all.empty())  // anything, or what stands elsewhere: an axis twice
+        all[below(all.size())] = below(2) == 0 ? integer() : all[below(all.size())];
       m.set_weight(name, std::move(copy));
     }
   }
@@ -125,7 +129,7 @@ class mutator {
     m.nodes.push_back(std::move(n));
   }
   void change(qtk::model& m, qtk::node& n) {
-    switch (below(6)) {
+    switch (below(8)) {
       case 0:
         n.op = op();
         break;
@@ -137,6 +141,9 @@ class mutator {
         break;
       case 3:
         if (!n.inputs.empty()) n.inputs.pop_back();
+        break;
+      case 4:
+        if (below(4) == 0) n.inputs.clear();
         break;
       default:
         change_attribute(n);
@@ -155,7 +162,7 @@ class mutator {
     const std::size_t what = below(10);
     if (what < 4) {
       std::vector<std::int64_t> v(below(6));
-      for (auto& i : v) i = integer();
+      for (auto& i : v) i = below(4) == 0 ? v[0] : integer();
       n.attributes.insert_or_assign(lists[below(std::size(lists))], v);
     } else if (what < 7) {
       n.attributes.insert_or_assign(integers[below(std::size(integers))], integer());

@@ -50,6 +50,23 @@ TEST_CASE("an executor does not change the result", "[graph]") {
   }
 }
 
+TEST_CASE("the receipt accounts for the run: layers add up to it", "[graph]") {
+  const session s(residual_model());
+  const auto x = random_tensor({256, 3, 8, 8}, 1);  // long enough for scopes to weigh nothing
+  static_cast<void>(s.run(x));
+  profile::reset();
+  profile::enable();
+  for (int i = 0; i < 5; ++i) static_cast<void>(s.run(x));
+  profile::enable(false);
+  double whole = 0, layers = 0;
+  for (const profile::event& e : profile::snapshot())
+    (e.depth == 0 ? whole : layers) += static_cast<double>(e.end - e.begin);
+  profile::reset();
+  REQUIRE(whole > 0);
+  CHECK(layers <= whole);
+  CHECK(layers > 0.95 * whole);
+}
+
 TEST_CASE("wrong inputs are named", "[graph]") {
   const session s(residual_model());
   CHECK_THROWS_WITH(s.run(tensor<fp32>({1, 3, 8, 9})),

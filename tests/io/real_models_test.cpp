@@ -21,24 +21,29 @@ struct trained {
   float scale;
   std::vector<float> mean, std;
   double fp32_percent;
+  double int8_size, int4_size;  // of fp32's, scales included
 };
 
 const trained models[] = {
-    {"mnist_cntk", "onnx/mnist_cntk/mnist.onnx", "mnist:mnist", 1.0f, {}, {}, 98.91},
+    {"mnist_cntk", "onnx/mnist_cntk/mnist.onnx", "mnist:mnist", 1.0f, {}, {}, 98.91, 0.27, 0.17},
     {"resnet20",
      "cifar10/resnet20_cifar10.onnx",
      "cifar10:cifar10/test_batch.bin.gz",
      1.0f / 255,
      {0.485f, 0.456f, 0.406f},
      {0.229f, 0.224f, 0.225f},
-     81.03},
+     81.03,
+     0.27,
+     0.17},
     {"keypoint",
      "onnx/keypoint/keypoint_classifier.onnx",
      "csv:onnx/keypoint/keypoint.csv",
      1.0f,
      {},
      {},
-     96.52},
+     96.52,
+     0.31,  // rows of 42, 20 and 10 weights: an fp32 scale for each weighs
+     0.21},
 };
 
 double percent(const model& m, const qtk_cli::data_set& data) {
@@ -70,5 +75,8 @@ TEST_CASE("trained models keep their accuracy", "[io][real]") {
     CHECK(percent(quantize_weights<fp16>(m), data) > t.fp32_percent - 0.1 - noise);
     CHECK(percent(quantize_weights<bf16>(m), data) > t.fp32_percent - 0.1 - noise);
     CHECK(percent(quantize_dynamic<int8>(m), data) > t.fp32_percent - 0.5 - noise);
+    const auto reference = static_cast<double>(weight_bytes(optimize(m)));
+    CHECK(static_cast<double>(weight_bytes(quantize_dynamic<int8>(m))) < t.int8_size * reference);
+    CHECK(static_cast<double>(weight_bytes(quantize_dynamic<int4>(m))) < t.int4_size * reference);
   }
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Bad input gets one clear line on stderr, exit code 1, and writes nothing.
-# usage: bad_input.sh QTK DIGITS.onnx
+# usage: bad_input.sh QTK DIGITS.onnx BAD_MODELS
 set -u
-qtk=$1 digits=$2
+qtk=$1 digits=$2 bad_models=$3
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -14,7 +14,8 @@ refuses() {
   shift
   "$qtk" "$@" >out.txt 2>err.txt
   code=$?
-  if [ $code -ne 1 ] || [ "$(wc -l <err.txt)" -ne 1 ] || ! grep -q "$pattern" err.txt; then
+  if [ $code -ne 1 ] || [ "$(wc -l <err.txt)" -ne 1 ] || ! grep -q -e "$pattern" err.txt ||
+     LC_ALL=C grep -q "[[:cntrl:]]" err.txt; then
     echo "WRONG ($code): qtk $*: expected '$pattern', got:"
     cat err.txt
     wrong=$((wrong + 1))
@@ -44,8 +45,44 @@ printf '1,2,3\n2,4,5\n' >small.csv
 refuses "input 'image'" compare "$digits" --data csv:small.csv --json out.json --report out.html
 head -c 3000 /dev/urandom >bad.npz
 refuses "bad.npz" compare "$digits" --data npz:bad.npz
+printf 'nan,2\n1,3\n' >label.csv
+refuses "label.csv line 1: label nan is no class" compare "$digits" --data csv:label.csv
+printf '1e30,2\n' >label.csv
+refuses "is no class" compare "$digits" --data csv:label.csv
+
+# Files that are well-formed and mean harm.
+"$bad_models" . || exit 1
+refuses "Linear 'fc'.*row 0" quantize nan.onnx --to int8-dynamic -o out.onnx
+refuses "operator Det is not supported" profile unsupported.onnx --batch 1
+refuses "Pad 'pad': mode 'a?b?\[31m'" profile escape.onnx
+refuses "axis 0 is sliced twice" profile twice.onnx
+refuses "Conv 'c'\|Reshape 'r'" profile nothing.onnx
+refuses "a bound of shape \[0\]" profile bound.onnx
+refuses "in 4 groups" profile groups.onnx
+refuses "" profile expand.onnx
+refuses "operator set 6" profile old.onnx
+refuses "input 'x': the model does not say" profile shapeless.onnx
+refuses "input 'x': the model does not say" compare shapeless.onnx --data csv:small.csv
+"$qtk" info unsupported.onnx >info.txt 2>&1 && grep -q "Det (not supported)" info.txt || {
+  echo "WRONG: info of a model with an operator that isn't supported:"
+  cat info.txt
+  wrong=$((wrong + 1))
+}
+
+# Outputs that cannot be written: neither of two files is.
+refuses "absent/out.json" compare "$digits" --data builtin:digits --limit 20 --runs 5 \
+  --report out.html --json absent/out.json
+refuses "absent/out.onnx" quantize "$digits" --to int8-dynamic -o absent/out.onnx
+refuses "" quantize "$digits" --to int8-dynamic -o .
+
+# Usage.
+refuses "data" compare "$digits"
+refuses "subcommand" nonsense
+refuses "" profile "$digits" --threads -3
+refuses "" profile "$digits" --shape 1,2
+refuses "--shape" profile "$digits" --shape 1,1,1,1,1,1,1,1,1,1,1,1
 QTK_ISA=sse9 refuses "unknown ISA 'sse9'" cpu
-for written in out.json out.html out.onnx; do
+for written in out.json out.html out.onnx *.tmp*; do
   [ ! -e $written ] || { echo "WRONG: $written was written"; wrong=$((wrong + 1)); }
 done
 echo "$wrong wrong"

@@ -19,13 +19,20 @@ class error : public std::exception {
   explicit error(std::string message, std::string where = {})
       : message_(std::move(message)),
         where_(std::move(where)),
-        what_(where_.empty() ? message_ : where_ + ": " + message_) {}
+        what_(one_line(where_.empty() ? message_ : where_ + ": " + message_)) {}
 
   const char* what() const noexcept override { return what_.c_str(); }
   const std::string& message() const noexcept { return message_; }
   const std::string& where() const noexcept { return where_; }
 
  private:
+  /// Parts may come from a file: control characters would break the line, or reach a terminal.
+  static std::string one_line(std::string text) {
+    for (char& c : text)
+      if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
+    return text;
+  }
+
   std::string message_, where_, what_;
 };
 

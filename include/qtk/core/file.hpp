@@ -68,43 +68,66 @@ inline std::size_t regular_file_size(const std::string& path) {
   return read_file_range(path, 0, size);
 }
 
-/// Writes to a temporary name beside `path`, then renames: a reader sees the old file or the whole
-/// new one, and a failure leaves nothing behind. A link stays a link, its target is replaced; a
-/// device or pipe (/dev/stdout) is written in place, as renaming over it would remove it.
-/// qtk::error names the file and the reason.
-inline void write_file_atomically(const std::string& path, std::span<const std::byte> bytes) {
-  const auto put = [&](std::FILE* f) {
-    return std::fwrite(bytes.data(), 1, bytes.size(), f) == bytes.size();
-  };
-  std::string target = path;
-  struct stat s {};
-  if (stat(path.c_str(), &s) == 0) {
-    QTK_CHECK(!S_ISDIR(s.st_mode), path, "is a directory");
-    if (!S_ISREG(s.st_mode)) {
-      detail::file_handle file(std::fopen(path.c_str(), "wb"));
-      QTK_CHECK(file.stream != nullptr, path, std::strerror(errno));
-      const bool written = put(file.stream);
-      QTK_CHECK(file.close() && written, path, std::strerror(errno));
-      return;
+/// A file on its way: written under a temporary name beside `path`, renamed by commit(). A reader
+/// sees the old file or the whole new one, and what is not committed leaves nothing behind. A link
+/// stays a link, its target is replaced; a device or pipe (/dev/stdout) is written in place, as
+/// renaming over it would remove it. qtk::error names the file and the reason.
+class staged_file {
+ public:
+  /// Opens it: fails where nothing can be written.
+  explicit staged_file(std::string path) : path_(std::move(path)), target_(path_) {
+    struct stat s {};
+    if (stat(path_.c_str(), &s) == 0) {
+      QTK_CHECK(!S_ISDIR(s.st_mode), path_, "is a directory");
+      if (!S_ISREG(s.st_mode)) {
+        file_.stream = std::fopen(path_.c_str(), "wb");
+        QTK_CHECK(file_.stream != nullptr, path_, std::strerror(errno));
+        return;
+      }
+      char* const resolved = realpath(path_.c_str(), nullptr);
+      QTK_CHECK(resolved != nullptr, path_, std::strerror(errno));
+      target_ = resolved;
+      std::free(resolved);
     }
-    char* const resolved = realpath(path.c_str(), nullptr);
-    QTK_CHECK(resolved != nullptr, path, std::strerror(errno));
-    target = resolved;
-    std::free(resolved);
+    for (int attempt = 0; file_.stream == nullptr; ++attempt) {
+      temporary_ = cat(target_, ".tmp", attempt);
+      file_.stream = std::fopen(temporary_.c_str(), "wbx");  // x: never over a file that exists
+      if (file_.stream != nullptr) return;
+      const bool taken = errno == EEXIST && attempt < 100;
+      temporary_.clear();  // not ours to remove
+      QTK_CHECK(taken, path_, std::strerror(errno));
+    }
   }
-  std::string temporary;
-  detail::file_handle file(nullptr);
-  for (int attempt = 0; file.stream == nullptr; ++attempt) {
-    temporary = cat(target, ".tmp", attempt);
-    file.stream = std::fopen(temporary.c_str(), "wbx");  // x: never over a file that exists
-    QTK_CHECK(file.stream != nullptr || (errno == EEXIST && attempt < 100), path,
+  staged_file(const staged_file&) = delete;
+  staged_file& operator=(const staged_file&) = delete;
+  ~staged_file() {
+    if (!temporary_.empty()) std::remove(temporary_.c_str());
+  }
+
+  void write(std::span<const std::byte> bytes) {
+    QTK_CHECK(std::fwrite(bytes.data(), 1, bytes.size(), file_.stream) == bytes.size(), path_,
               std::strerror(errno));
   }
-  const bool written = put(file.stream);
-  if (file.close() && written && std::rename(temporary.c_str(), target.c_str()) == 0) return;
-  const std::string why = std::strerror(errno);
-  std::remove(temporary.c_str());
-  fail(why, path);
+  /// Whether everything reached the system, which a full disk may deny only now.
+  void close() { QTK_CHECK(file_.close(), path_, std::strerror(errno)); }
+  /// Gives a closed file its name.
+  void commit() {
+    if (temporary_.empty()) return;
+    QTK_CHECK(std::rename(temporary_.c_str(), target_.c_str()) == 0, path_, std::strerror(errno));
+    temporary_.clear();
+  }
+
+ private:
+  std::string path_, target_, temporary_;  // temporary: empty where written in place
+  detail::file_handle file_{nullptr};
+};
+
+/// All of `bytes` or nothing, as staged_file.
+inline void write_file_atomically(const std::string& path, std::span<const std::byte> bytes) {
+  staged_file file(path);
+  file.write(bytes);
+  file.close();
+  file.commit();
 }
 
 }  // namespace qtk::inline QTK_ABI

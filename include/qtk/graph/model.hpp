@@ -71,6 +71,21 @@ struct node {
   }
 };
 
+/// Names the node in an error that f() raises, unless the error already does.
+template <class Function>
+auto in_node([[maybe_unused]] const node& n, Function&& f) {
+#if QTK_HAS_EXCEPTIONS
+  try {
+    return f();
+  } catch (const error& e) {
+    if (e.where() == n.label()) throw;
+    fail(e.what(), n.label());
+  }
+#else
+  return f();
+#endif
+}
+
 /// One dimension of a graph input or output: a size, or a symbol such as "N" that each run binds.
 struct dimension {
   std::optional<std::size_t> size;

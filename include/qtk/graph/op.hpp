@@ -4,6 +4,8 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "qtk/core/executor.hpp"
@@ -52,12 +54,13 @@ struct bound_node {
   /// Output 0 may overwrite this input where nobody else reads it (same number of bytes).
   std::optional<std::size_t> in_place = std::nullopt;
   std::size_t workspace_bytes = 0;
-  std::size_t packed_bytes = 0;  // weights held in the kernel's layout,
-  std::size_t absorbed = 0;      // bit i: input i lives on in them alone, its tensor may go
-  double flops = 0;              // multiply-adds count two; integer products likewise
-  double bytes = 0;              // read and written, each once
-  std::string kernel = {};       // "gemm_f32_6x16 (avx2)": for receipts
-  bool integer = false;          // which roof the receipt compares with
+  std::shared_ptr<const void> packed = nullptr;  // weights held in the kernel's layout,
+  std::size_t packed_bytes = 0;                  // counted once for all nodes that share them;
+  std::size_t absorbed = 0;  // bit i: input i lives on in them alone, its tensor may go
+  double flops = 0;          // multiply-adds count two; integer products likewise
+  double bytes = 0;          // read and written, each once
+  std::string kernel = {};   // "gemm_f32_6x16 (avx2)": for receipts
+  bool integer = false;      // which roof the receipt compares with
   [[nodiscard]] bool absorbs(std::size_t input) const noexcept {
     return input < 64 && ((absorbed >> input) & 1u) != 0;
   }
@@ -65,19 +68,22 @@ struct bound_node {
   std::optional<any_tensor> value = std::nullopt;
 };
 
+/// What binders keep for other bindings of the session, by name: packed weights.
+using packed_store = std::unordered_map<std::string, std::shared_ptr<const void>>;
+
 /// What a binder is told.
 class op_context {
  public:
   op_context(const qtk::node& n, std::int64_t opset, std::span<const value_type* const> inputs,
              std::span<const any_tensor* const> constants, isa target, std::size_t concurrency,
-             std::shared_ptr<const void>& slot, bool types_only)
+             packed_store& store, bool types_only)
       : node_(n),
         opset_(opset),
         inputs_(inputs),
         constants_(constants),
         target_(target),
         concurrency_(concurrency),
-        slot_(slot),
+        store_(store),
         types_only_(types_only) {}
 
   const qtk::node& node() const noexcept { return node_; }
@@ -113,12 +119,13 @@ class op_context {
   }
   [[noreturn]] void reject(std::string why) const { fail(std::move(why), node_.label()); }
 
-  /// What depends on the node alone (packed weights): made at the first binding, then shared by the
-  /// bindings of the session to other shapes.
+  /// What does not depend on the types of the inputs (packed weights): made at the first binding,
+  /// then shared by all that ask under the same name, which says what T is.
   template <class T, class Make>
-  [[nodiscard]] std::shared_ptr<const T> once(Make&& make) const {
-    if (slot_ == nullptr) slot_ = std::make_shared<const T>(make());
-    return std::static_pointer_cast<const T>(slot_);
+  [[nodiscard]] std::shared_ptr<const T> once(const std::string& name, Make&& make) const {
+    std::shared_ptr<const void>& slot = store_[name];
+    if (slot == nullptr) slot = std::make_shared<const T>(make());
+    return std::static_pointer_cast<const T>(slot);
   }
 
  private:
@@ -128,7 +135,7 @@ class op_context {
   std::span<const any_tensor* const> constants_;
   isa target_;
   std::size_t concurrency_;
-  std::shared_ptr<const void>& slot_;
+  packed_store& store_;
   bool types_only_;
 };
 

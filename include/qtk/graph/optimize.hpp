@@ -20,6 +20,7 @@ struct pass {
 /// The passes that a session runs before it packs, in order.
 [[nodiscard]] inline std::span<const pass> default_passes() {
   static constexpr pass table[] = {
+      {"remove_dead", "nodes and weights that no output needs", passes::remove_dead},
       {"remove_identity", "Identity, and Dropout at inference", passes::remove_identity},
       {"fold_stored_formats", "dequantized weights stay in their stored format",
        passes::fold_stored_formats},

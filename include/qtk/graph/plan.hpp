@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <limits>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -13,18 +15,28 @@
 
 namespace qtk::inline QTK_ABI {
 
-/// What bindings of one session share: packed weights by node, and the types of weights whose
-/// elements were given up after packing.
+/// What bindings of one session share: packed weights, and the types of weights whose elements were
+/// given up after packing.
 struct binding_cache {
-  std::unordered_map<const node*, std::shared_ptr<const void>> slots;
+  packed_store packed;
   std::unordered_map<std::string, value_type> absorbed;
 };
+
+/// Bytes that constant folding may make of a model: few bytes of a hostile file can ask for a
+/// constant of terabytes (Expand). What exceeds them stays a step, and counts towards the arena and
+/// its limit.
+[[nodiscard]] inline std::size_t fold_budget(const model& m) {
+  return (std::size_t{64} << 20) + 4 * weight_bytes(m);
+}
 
 /// A model bound to the shapes of its inputs: the steps in order, and an arena in which every
 /// intermediate value and every kernel's workspace has its place before the first run.
 class execution_plan {
  public:
   static constexpr std::size_t absent = std::numeric_limits<std::size_t>::max();
+  /// Before set 7, Add broadcast along an attribute `axis`, and BatchNormalization trained unless
+  /// told not to.
+  static constexpr std::int64_t oldest_opset = 7;
 
   struct step {
     const qtk::node* node = nullptr;
@@ -46,11 +58,16 @@ class execution_plan {
     isa target = active_isa();
     std::size_t concurrency = 1;
     bool types_only = false;  // shape inference: the plan cannot run
+    std::size_t fold_budget =
+        std::numeric_limits<std::size_t>::max();  // where less than the model's
   };
 
   /// `m` must outlive the plan. qtk::error names the node that cannot be bound.
   execution_plan(const model& m, std::span<const shape> inputs, const options& how,
-                 binding_cache& cache) {
+                 binding_cache& cache)
+      : fold_left_(std::min(how.fold_budget, fold_budget(m))) {
+    QTK_CHECK(m.opset() >= oldest_opset, "model", "operator set ", m.opset(),
+              " is not supported, only ", oldest_opset, " and newer");
     QTK_CHECK(inputs.size() == m.inputs.size(), "session", inputs.size(), " inputs for ",
               m.inputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -63,7 +80,11 @@ class execution_plan {
           name);
     for (const auto& [name, type] : cache.absorbed)
       add({.type = type, .where = value::place::constant}, name);
-    for (const qtk::node& n : m.nodes) bind(m, n, how, cache);
+    if (how.types_only) {
+      for (const qtk::node& n : m.nodes) bind_types(m, n, how, cache);
+      return;
+    }
+    for (const qtk::node& n : m.nodes) in_node(n, [&] { bind(m, n, how, cache); });
     for (const value_info& out : m.outputs) outputs_.push_back(find(out.name, "graph output"));
     place_values();
   }
@@ -125,7 +146,7 @@ class execution_plan {
     QTK_CHECK(definition != nullptr, n.label(), "operator ", n.domain.empty() ? "" : n.domain + ".",
               n.op, " is not supported");
     s.bound = definition->bind(op_context(n, m.opset(), types, constants, how.target,
-                                          how.concurrency, cache.slots[&n], how.types_only));
+                                          how.concurrency, cache.packed, how.types_only));
     QTK_CHECK(s.bound.outputs.size() >= n.outputs.size() || s.bound.value, n.label(), "has ",
               n.outputs.size(), " outputs, supported are ", s.bound.outputs.size());
     s.kernel = profile::intern(s.bound.kernel);
@@ -138,20 +159,35 @@ class execution_plan {
         s.outputs.push_back(n.outputs[i].empty() ? absent
                                                  : add({.type = s.bound.outputs[i]}, n.outputs[i]));
       if (s.bound.alias) alias(s);
-      packed_bytes_ += s.bound.packed_bytes;
+      if (packed_.insert(s.bound.packed.get()).second) packed_bytes_ += s.bound.packed_bytes;
       steps_.push_back(std::move(s));
     }
   }
 
-  /// Few bytes of a hostile file can ask for a constant of terabytes (Expand): what is larger than
-  /// this stays a step, and counts towards the arena and its limit.
-  static constexpr std::size_t fold_limit = std::size_t{1} << 30;
+  /// For types alone: what cannot be bound leaves what it makes without one.
+  void bind_types(const model& m, const qtk::node& n, const options& how, binding_cache& cache) {
+    const bool typed = std::all_of(n.inputs.begin(), n.inputs.end(), [&](const std::string& v) {
+      return v.empty() || ids_.contains(v);
+    });
+    if (!typed || find_op(n.op, n.domain) == nullptr) return;
+#if QTK_HAS_EXCEPTIONS
+    try {
+      bind(m, n, how, cache);
+    } catch (const error&) {
+    }
+#else
+    bind(m, n, how, cache);
+#endif
+  }
 
-  static bool foldable(const step& s) {
+  /// Whether the budget of constant folding allows for the step, which then takes its share.
+  bool foldable(const step& s) {
     std::size_t bytes = s.bound.workspace_bytes;
     for (const value_type& t : s.bound.outputs)
       bytes = checked_add(bytes, qtk::size_bytes(t), s.label);
-    return bytes <= fold_limit;
+    if (bytes > fold_left_) return false;
+    fold_left_ -= bytes;
+    return true;
   }
 
   /// Output 0 lives where its input lives.
@@ -195,16 +231,17 @@ class execution_plan {
     std::vector<std::size_t> last(values_.size(), 0), first(values_.size(), absent);
     for (std::size_t i = 0; i < steps_.size(); ++i) {
       for (const std::size_t v : steps_[i].inputs)
-        if (v != absent) last[values_[v].root] = i;
+        if (v != absent) last[root_of(v)] = i;
       for (const std::size_t v : steps_[i].outputs)
-        if (v != absent) last[values_[v].root] = std::max(last[values_[v].root], i);
+        if (v != absent) last[root_of(v)] = std::max(last[root_of(v)], i);
     }
-    for (const std::size_t v : outputs_) last[values_[v].root] = steps_.size();
+    for (const std::size_t v : outputs_) last[root_of(v)] = steps_.size();
     for (std::size_t i = 0; i < steps_.size(); ++i) {
       reuse_input(i, last);
       for (const std::size_t v : steps_[i].outputs)
-        if (v != absent && first[values_[v].root] == absent) first[values_[v].root] = i;
+        if (v != absent && first[root_of(v)] == absent) first[root_of(v)] = i;
     }
+    for (std::size_t v = 0; v < values_.size(); ++v) values_[v].root = root_of(v);
     std::vector<lifetime> buffers;
     std::vector<std::size_t> owner;  // value, or steps_.size() past the values: workspace
     for (std::size_t v = 0; v < values_.size(); ++v)
@@ -235,15 +272,20 @@ class execution_plan {
     const std::size_t in = s.inputs[*s.bound.in_place];
     const std::size_t out = s.outputs[0];
     if (in == absent || values_[in].where != value::place::arena) return;
-    const std::size_t root = values_[in].root;
+    const std::size_t root = root_of(in);
     if (last[root] != i || qtk::size_bytes(values_[root].type) < qtk::size_bytes(values_[out].type))
       return;
     for (std::size_t k = 0; k < s.inputs.size(); ++k)
-      if (k != *s.bound.in_place && s.inputs[k] != absent && values_[s.inputs[k]].root == root)
-        return;
+      if (k != *s.bound.in_place && s.inputs[k] != absent && root_of(s.inputs[k]) == root) return;
     last[root] = last[out];
-    for (value& v : values_)  // views of the output follow
-      if (v.root == out) v.root = root;
+    values_[out].root = root;  // and with it the views of the output
+  }
+
+  /// The value whose bytes these are. Chains grow while steps reuse their inputs, and are cut short
+  /// on the way.
+  std::size_t root_of(std::size_t v) {
+    while (values_[v].root != v) v = values_[v].root = values_[values_[v].root].root;
+    return v;
   }
 
   void count_constants() {
@@ -260,26 +302,40 @@ class execution_plan {
   std::vector<step> steps_;
   std::vector<std::size_t> outputs_;
   std::unordered_map<std::string, std::size_t> ids_;
-  std::deque<any_tensor> owned_;  // stable addresses
-  std::size_t arena_bytes_ = 0, packed_bytes_ = 0, constant_bytes_ = 0;
+  std::deque<any_tensor> owned_;            // stable addresses
+  std::unordered_set<const void*> packed_;  // counted already
+  std::size_t arena_bytes_ = 0, packed_bytes_ = 0, constant_bytes_ = 0, fold_left_ = 0;
 };
 
-/// Shapes of the inputs with each symbolic dimension bound to `batch`.
-[[nodiscard]] inline std::vector<shape> input_shapes(const model& m, std::size_t batch = 1) {
+/// Shapes of the inputs with the batch (the first dimension, where it is a symbol, and all others
+/// of the same symbol) bound to `batch`, and other symbols (height, width) to `other`; 0 stands for
+/// no answer: qtk::error names a dimension that nobody gave.
+[[nodiscard]] inline std::vector<shape> input_shapes(const model& m, std::size_t batch = 1,
+                                                     std::size_t other = 0) {
+  std::set<std::string_view> batches;
+  for (const value_info& in : m.inputs)
+    if (!in.dims.empty() && !in.dims[0].size) batches.insert(in.dims[0].symbol);
   std::vector<shape> shapes;
   for (const value_info& in : m.inputs) {
     shape s;
-    for (const dimension& d : in.dims) s.push_back(d.size.value_or(batch));
+    for (std::size_t i = 0; i < in.dims.size(); ++i) {
+      const dimension& d = in.dims[i];
+      const bool is_batch = i == 0 || (!d.symbol.empty() && batches.contains(d.symbol));
+      QTK_CHECK(d.size || is_batch || other != 0, cat("input '", in.name, "'"), "dimension ", i,
+                " of ", in, " must be given");
+      s.push_back(d.size ? *d.size : is_batch ? batch : other);
+    }
     shapes.push_back(s);
   }
   return shapes;
 }
 
-/// Shape inference: the type of every value, for symbolic dimensions bound to `batch`. `m` must
-/// outlive the result.
-[[nodiscard]] inline execution_plan infer_types(const model& m, std::size_t batch = 1) {
+/// Shape inference: the types of values, for symbols bound as by input_shapes. What cannot be typed
+/// (an operator that no session runs) has none. `m` must outlive the result.
+[[nodiscard]] inline execution_plan infer_types(const model& m, std::size_t batch = 1,
+                                                std::size_t other = 1) {
   binding_cache cache;
-  return execution_plan(m, input_shapes(m, batch), {.types_only = true}, cache);
+  return execution_plan(m, input_shapes(m, batch, other), {.types_only = true}, cache);
 }
 
 }  // namespace qtk::inline QTK_ABI

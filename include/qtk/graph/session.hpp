@@ -22,10 +22,11 @@ struct session_memory {
 
 struct session_options {
   isa target = active_isa();
-  executor_ref executor = {};                        // must outlive the session
-  bool optimize = true;                              // run the fusion passes first
-  std::size_t batch = 1;                             // binds symbolic dimensions for the first plan
-  std::size_t memory_limit = std::size_t{16} << 30;  // of the arena: models may come from anywhere
+  executor_ref executor = {};      // must outlive the session
+  bool optimize = true;            // run the fusion passes first
+  std::size_t batch = 1;           // binds the symbol of the first dimension for the first plan,
+  std::vector<shape> shapes = {};  // or these do, one for each input: where height is a symbol, too
+  std::size_t memory_limit = std::size_t{16} << 30;  // of a plan: models may come from anywhere
 };
 
 /// A model compiled for here: fused, its weights packed for this CPU, its memory planned. Sharing
@@ -34,7 +35,8 @@ class session {
  public:
   explicit session(model m, const session_options& options = {})
       : options_(options), model_(options.optimize ? optimize(std::move(m)) : std::move(m)) {
-    const std::vector<shape> shapes = input_shapes(model_, options.batch);
+    const std::vector<shape> shapes =
+        options.shapes.empty() ? input_shapes(model_, options.batch) : options.shapes;
     absorb_weights(plan(shapes));
     plans_.clear();  // the first plan points to the tensors that are gone now
     plan(shapes);    // cheap: weights stay packed
@@ -54,8 +56,9 @@ class session {
     auto made = std::make_unique<execution_plan>(
         model_, inputs, execution_plan::options{options_.target, options_.executor.concurrency()},
         cache_);
-    QTK_CHECK(made->arena_bytes() <= options_.memory_limit, "session", "the arena would take ",
-              made->arena_bytes(), " bytes, the limit is ", options_.memory_limit);
+    const std::size_t bytes = checked_add(made->arena_bytes(), made->packed_bytes());
+    QTK_CHECK(bytes <= options_.memory_limit, "session", "arena and weights would take ", bytes,
+              " bytes, the limit is ", options_.memory_limit);
     plans_.emplace_back(std::vector<shape>(inputs.begin(), inputs.end()), std::move(made));
     return *plans_.back().second;
   }

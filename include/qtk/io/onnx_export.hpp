@@ -85,7 +85,7 @@ class exporter {
     }
     write_activations();
     // Some runtimes want node names to differ.
-    value_names names;
+    passes::value_names names;
     for (node& n : out_.nodes) n.name = names.fresh(n.name);
     return std::move(out_);
   }
@@ -318,7 +318,7 @@ class exporter {
 
   const model& from_;
   model out_;
-  std::optional<value_names> names_;  // once the set is raised
+  std::optional<passes::value_names> names_;  // once the set is raised
   std::int64_t opset_;
   std::map<std::pair<std::string, std::string>, std::string> made_;
 };

@@ -64,30 +64,6 @@ namespace detail {
   return std::find(std::begin(table), std::end(table), op) != std::end(table);
 }
 
-/// The names of a model's values, to find ones that are free.
-class value_names {
- public:
-  value_names() = default;
-  explicit value_names(const model& m) {
-    for (const value_info& in : m.inputs) taken_[in.name];
-    for (const auto& [name, w] : m.weights) taken_[name];
-    for (const node& n : m.nodes)
-      for (const std::string& out : n.outputs) taken_[out];
-  }
-  /// `base`, or base_1, base_2, ...; taken from now on.
-  [[nodiscard]] std::string fresh(const std::string& base) {
-    const auto [at, is_new] = taken_.try_emplace(base, 0);
-    if (is_new) return base;
-    std::string candidate;
-    do candidate = cat(base, "_", ++at->second);
-    while (!taken_.try_emplace(candidate, 0).second);
-    return candidate;
-  }
-
- private:
-  std::map<std::string, std::size_t> taken_;  // with the last number that was appended
-};
-
 class opset_raiser {
  public:
   opset_raiser(model& m, std::int64_t to) : m_(m), uses_(m), names_(m), from_(m.opset()), to_(to) {}
@@ -199,7 +175,7 @@ class opset_raiser {
 
   model& m_;
   value_uses uses_;
-  value_names names_;
+  passes::value_names names_;
   std::int64_t from_, to_;
 };
 

@@ -38,7 +38,7 @@ class model_reader {
           ir_version = message.integer();
           break;
         case proto::model::producer_name:
-          m_.producer = message.bytes();
+          m_.producer = name_of(message);
           break;
         case proto::model::graph:
           QTK_CHECK(!std::exchange(graph, true), message.where(), "a second graph");
@@ -156,6 +156,8 @@ class model_reader {
           break;
         case proto::node::domain:
           n.domain = domain_of(message);
+          QTK_CHECK(n.domain != qtk_domain, message.where(), "operators of domain '", qtk_domain,
+                    "' are not for files");
           break;
         case proto::node::attribute:
           attributes.push_back(message.message("attribute", attributes.size()));

@@ -15,10 +15,10 @@ using strides = std::array<std::ptrdiff_t, shape::max_rank>;
 
 [[nodiscard]] inline strides row_major(const shape& s) noexcept {
   strides out{};
-  std::ptrdiff_t step = 1;
+  std::size_t step = 1;  // unsigned: it may wrap in shapes that have no elements
   for (std::size_t d = s.rank(); d-- > 0;) {
-    out[d] = step;
-    step *= static_cast<std::ptrdiff_t>(s[d]);
+    out[d] = static_cast<std::ptrdiff_t>(step);
+    step *= s[d];
   }
   return out;
 }

@@ -60,6 +60,12 @@ template <class Packed>
   });
 }
 
+/// What tells one packing of a session from another: nodes that share weights share it.
+[[nodiscard]] inline std::string packed_name(const op_context& ctx, std::size_t groups) {
+  const node& n = ctx.node();
+  return cat(n.op, " ", groups, " ", n.text("compute", ""), " ", n.inputs.at(1));
+}
+
 /// Bias and residual of a layer: fp32, of the right shape.
 inline void check_epilogue(const op_context& ctx, std::size_t channels, const shape& y) {
   if (ctx.has(2)) {
@@ -94,8 +100,8 @@ inline bound_node bind_linear(const op_context& ctx) {
   y[y.rank() - 1] = w[0];
   check_epilogue(ctx, w[0], y);
   if (ctx.types_only()) return {.outputs = {{dtype::fp32, y}}, .run = {}};
-  const auto layer =
-      ctx.once<linear>([&] { return linear(std::move(pack<packed_weights>(ctx, 1)[0])); });
+  const auto layer = ctx.once<linear>(
+      packed_name(ctx, 1), [&] { return linear(std::move(pack<packed_weights>(ctx, 1)[0])); });
   const packed_weights& packed = layer->weights();
   const std::size_t M = x.rows(), N = w[0], K = w[1];
   return {
@@ -109,6 +115,7 @@ inline bound_node bind_linear(const op_context& ctx) {
           },
       .in_place = ctx.has(3) ? std::optional<std::size_t>(3) : std::nullopt,
       .workspace_bytes = layer->workspace_bytes(M, ctx.concurrency()),
+      .packed = layer,
       .packed_bytes = packed.size_bytes(),
       .absorbed = 1u << 1,
       .flops = 2.0 * static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K),
@@ -174,13 +181,13 @@ inline bound_node bind_conv(const op_context& ctx) {
             n.label(), "weights ", w, " in ", group, " groups");
   const window_2d window = parse_window(n, x, 0, 0);
   const auto groups = static_cast<std::size_t>(group);
-  QTK_CHECK(w[1] * groups == checked_mul(x[1], window.kernel_h * window.kernel_w), n.label(),
-            "input ", x, " for weights ", w, " in ", group, " groups");
+  QTK_CHECK(checked_mul(w[1], groups) == checked_mul(x[1], window.kernel_h * window.kernel_w),
+            n.label(), "input ", x, " for weights ", w, " in ", group, " groups");
   const shape y{x[0], w[0], window.out_height(x[2]), window.out_width(x[3])};
   check_epilogue(ctx, w[0], y);
   if (ctx.types_only()) return {.outputs = {{dtype::fp32, y}}, .run = {}};
-  const auto filters =
-      ctx.once<std::vector<packed_filters>>([&] { return pack<packed_filters>(ctx, groups); });
+  const auto filters = ctx.once<std::vector<packed_filters>>(
+      packed_name(ctx, groups), [&] { return pack<packed_filters>(ctx, groups); });
   const auto layer = std::make_shared<const conv2d>(filters, window);
   const std::size_t K = w[1];
   return {
@@ -194,6 +201,7 @@ inline bound_node bind_conv(const op_context& ctx) {
           },
       .in_place = ctx.has(3) ? std::optional<std::size_t>(3) : std::nullopt,
       .workspace_bytes = layer->workspace_bytes(x, ctx.concurrency()),
+      .packed = filters,
       .packed_bytes = layer->packed_bytes(),
       .absorbed = 1u << 1,
       .flops = 2.0 * static_cast<double>(y.elements()) * static_cast<double>(K),
@@ -201,6 +209,20 @@ inline bound_node bind_conv(const op_context& ctx) {
       .kernel = kernel_label(layer->filters().kernel()),
       .integer = n.text("compute", "") == "int8",
   };
+}
+
+/// Conv, Gemm and MatMul run as layers, once passes::lower_layers made them: what it left says why.
+inline bound_node bind_not_lowered(const op_context& ctx) {
+  const node& n = ctx.node();
+  const bool gemm = n.op == "Gemm";
+  if (ctx.constant(1) == nullptr) ctx.reject("weights that are not constant are not supported");
+  if (gemm && n.integer("transA", 0) != 0) ctx.reject("transA = 1 is not supported");
+  if (ctx.dims(1).rank() != (n.op == "Conv" ? 4u : 2u))
+    ctx.reject(cat("weights of shape ", ctx.dims(1), " are not supported"));
+  if (gemm && n.number("alpha", 1.0f) != 1.0f)
+    ctx.reject(cat("alpha = ", n.number("alpha", 1.0f), " is not supported for weights of ",
+                   name(ctx.in(1).type)));
+  ctx.reject("is no layer yet: passes::lower_layers makes it one");
 }
 
 }  // namespace qtk::inline QTK_ABI::graph_ops

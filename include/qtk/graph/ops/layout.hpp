@@ -61,6 +61,12 @@ namespace qtk::inline QTK_ABI::graph_ops {
 inline bound_node bind_identity(const op_context& ctx) {
   QTK_CHECK(ctx.node().op == "Identity" || ctx.node().outputs.size() == 1, ctx.node().label(),
             "the mask output is not supported");
+  if (ctx.has(2)) {  // Dropout's training_mode
+    const any_tensor* training = ctx.constant(2);
+    QTK_CHECK(training != nullptr && training->is<boolean>() && training->shape().elements() == 1 &&
+                  !training->as<boolean>().data()[0],
+              ctx.node().label(), "training mode is not supported");
+  }
   return renamed(ctx, ctx.dims(0));
 }
 
@@ -196,21 +202,19 @@ inline bound_node bind_slice(const op_context& ctx) {
     for (std::size_t j = 0; j < i; ++j)
       QTK_CHECK(x.axis(axes[j]) != d, ctx.node().label(), "axis ", axes[i], " is sliced twice");
     const auto n = static_cast<std::int64_t>(x[d]);
-    const std::int64_t step = steps[i];
-    QTK_CHECK(step != 0 && step > -(std::int64_t{1} << 40), ctx.node().label(), "step ", step);
-    const auto wrap = [n](std::int64_t v) { return v < 0 ? (v < -n ? -1 : v + n) : v; };
-    std::int64_t begin = wrap(starts[i]), end = wrap(ends[i]);
-    if (step > 0) {
-      begin = std::clamp<std::int64_t>(starts[i] < -n ? 0 : begin, 0, n);
-      end = std::clamp<std::int64_t>(ends[i] < -n ? 0 : end, 0, n);
-    } else {
-      begin = std::clamp<std::int64_t>(begin, starts[i] < -n ? -1 : 0, n - 1);
-      end = std::clamp<std::int64_t>(end, -1, n - 1);
-    }
+    QTK_CHECK(steps[i] != 0, ctx.node().label(), "step 0");
+    if (n == 0) continue;
+    // Below -n counts as before the first element; a step beyond all others leads as far as n.
+    const auto wrap = [n](std::int64_t v) { return v < -n ? -1 : v < 0 ? v + n : v; };
+    const std::int64_t step = std::clamp(steps[i], -n, n);
+    const std::int64_t lowest = step > 0 ? 0 : -1, highest = step > 0 ? n : n - 1;
+    const std::int64_t begin = std::clamp<std::int64_t>(wrap(starts[i]), 0, highest);
+    const std::int64_t end = std::clamp(wrap(ends[i]), lowest, highest);
     const std::int64_t distance = step > 0 ? end - begin : begin - end;
     const std::int64_t stride = step > 0 ? step : -step;
     y[d] = distance <= 0 ? 0 : static_cast<std::size_t>((distance - 1) / stride + 1);
-    if (y[d] != 0) first += begin * from[d];
+    if (x.elements() == 0) continue;  // nothing will be read: strides may be anything
+    first += y[d] != 0 ? begin * from[d] : 0;
     from[d] *= step;
   }
   return strided_copy(ctx, y, y, first, from, 0, row_major(y));
@@ -222,7 +226,7 @@ inline bound_node bind_pad(const op_context& ctx) {
   const node& n = ctx.node();
   QTK_CHECK(n.text("mode", "constant") == "constant", n.label(), "mode '", n.text("mode", ""),
             "' is not supported");
-  auto pads = ctx.opset() < 2 ? n.integers("paddings") : list_argument(ctx, "pads", 1);
+  const auto pads = list_argument(ctx, "pads", 1);
   std::vector<std::int64_t> axes = ctx.has(3) ? ctx.integers(3) : std::vector<std::int64_t>{};
   if (axes.empty())
     for (std::size_t d = 0; d < x.rank(); ++d) axes.push_back(static_cast<std::int64_t>(d));
@@ -245,7 +249,7 @@ inline bound_node bind_pad(const op_context& ctx) {
   }
   const strides to = row_major(y);
   std::ptrdiff_t first_in = 0, first_out = 0;
-  for (std::size_t d = 0; d < x.rank(); ++d)
+  for (std::size_t d = 0; inner.elements() != 0 && y.elements() != 0 && d < x.rank(); ++d)
     (begin[d] < 0 ? first_in : first_out) +=
         (begin[d] < 0 ? -begin[d] * from[d] : begin[d] * to[d]);
   std::vector<std::byte> fill(element_size(ctx, ctx.in(0).type));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "qtk/graph/passes/rewrite.hpp"
@@ -27,15 +28,17 @@ inline model remove_dead(model m) {
 /// Removes Identity, and Dropout as it is at inference, where the output isn't the graph's.
 inline model remove_identity(model m) {
   const value_uses uses(m);
+  std::map<std::string, std::string> now;  // a value that went -> the one that it equals
   std::vector<bool> gone(m.nodes.size());
   for (std::size_t i = 0; i < m.nodes.size(); ++i) {
-    const node& n = m.nodes[i];
+    node& n = m.nodes[i];
+    for (std::string& in : n.inputs)  // makers come before readers: one step leads to the end
+      if (const auto it = now.find(in); it != now.end()) in = it->second;
     if (!n.is("Identity") && !n.is("Dropout")) continue;
     if (n.inputs.empty() || n.outputs.empty() || uses.is_output(n.outputs[0])) continue;
     if (n.outputs.size() > 1 && !uses.readers(n.outputs[1]).empty()) continue;  // Dropout's mask
     if (n.is("Dropout") && n.has_input(2)) continue;                            // training_mode
-    const std::string from = n.outputs[0], to = n.inputs[0];
-    replace_uses(m, from, to);
+    now.emplace(n.outputs[0], n.inputs[0]);
     gone[i] = true;
   }
   erase_nodes(m, gone);
@@ -43,18 +46,18 @@ inline model remove_identity(model m) {
 }
 
 /// Whether every reader of `value` takes it as the weights of a layer: input 1 of Conv, MatMul or
-/// Gemm, perhaps through a Reshape to the shape of a convolution.
+/// Gemm, perhaps through one Reshape to the shape of a convolution.
 [[nodiscard]] inline bool read_as_weights(const model& m, const value_uses& uses,
-                                          const std::string& value) {
+                                          const std::string& value, bool reshaped = false) {
   const auto& readers = uses.readers(value);
   return !readers.empty() && !uses.is_output(value) &&
          std::all_of(readers.begin(), readers.end(), [&](std::size_t i) {
            const node& n = m.nodes[i];
+           if (std::count(n.inputs.begin(), n.inputs.end(), value) != 1) return false;
            if (n.is("Reshape"))
-             return n.inputs[0] == value && !n.outputs.empty() &&
-                    read_as_weights(m, uses, n.outputs[0]);
-           return (n.is("Conv") || n.is("MatMul") || n.is("Gemm")) && n.inputs.size() > 1 &&
-                  n.inputs[0] != value && n.inputs[1] == value;
+             return !reshaped && n.inputs[0] == value && !n.outputs.empty() &&
+                    read_as_weights(m, uses, n.outputs[0], true);
+           return takes_weights(n) && n.inputs.size() > 1 && n.inputs[1] == value;
          });
 }
 
@@ -79,6 +82,7 @@ inline model fold_stored_formats(model m) {
   std::vector<bool> gone(m.nodes.size());
   for (std::size_t i = 0; i < m.nodes.size(); ++i) {
     const node& n = m.nodes[i];
+    if (!n.is("Cast") && !n.is("DequantizeLinear")) continue;
     const any_tensor* w = n.inputs.empty() ? nullptr : m.find_weight(n.inputs[0]);
     if (w == nullptr || n.outputs.size() != 1 || !read_as_weights(m, uses, n.outputs[0])) continue;
     if (n.is("Cast") && (w->is<fp16>() || w->is<bf16>()) && n.integer("to", 0) == 1 /* FLOAT */) {
@@ -88,6 +92,10 @@ inline model fold_stored_formats(model m) {
       const any_tensor* scale = n.has_input(1) ? m.find_weight(n.inputs[1]) : nullptr;
       const any_tensor* zero = n.has_input(2) ? m.find_weight(n.inputs[2]) : nullptr;
       if (scale == nullptr || !scale->is<fp32>() || (n.has_input(2) && zero == nullptr)) continue;
+      QTK_CHECK(zero == nullptr || (zero->dtype() == w->dtype() &&
+                                    zero->shape().elements() == scale->shape().elements()),
+                n.label(), "zero points are ", name(zero->dtype()), " ", zero->shape(), " for ",
+                name(w->dtype()), " with scales ", scale->shape());
       quantization q{.block = dequantize_block(n, w->shape(), scale->shape()),
                      .scales = {},
                      .zero_points = {}};
@@ -116,8 +124,10 @@ inline model fold_stored_formats(model m) {
          w.visit([](const auto& t) { return !t.quantization().scales.empty(); });
 }
 
-/// Runs every node whose inputs are all weights, once, and keeps the result as a weight.
+/// Runs every node whose inputs are all weights, once, and keeps the result as a weight: within the
+/// memory that fold_budget grants, what comes after stays a node.
 inline model fold_constants(model m) {
+  std::size_t budget = fold_budget(m);
   std::vector<bool> gone(m.nodes.size());
   for (std::size_t i = 0; i < m.nodes.size(); ++i) {
     const node& n = m.nodes[i];
@@ -128,7 +138,7 @@ inline model fold_constants(model m) {
         });
     const op_definition* op = find_op(n.op, n.domain);
     const bool constant = n.is("Constant") && n.inputs.empty();
-    if ((!known && !constant) || op == nullptr || is_layer(n)) continue;
+    if ((!known && !constant) || op == nullptr || is_layer(n) || takes_weights(n)) continue;
     // A plan of this node alone folds it: the values that it keeps are the answer.
     model one;
     one.opsets = m.opsets;
@@ -138,12 +148,15 @@ inline model fold_constants(model m) {
     for (const std::string& out : n.outputs)
       if (!out.empty()) one.outputs.push_back({.name = out, .type = dtype::fp32, .dims = {}});
     binding_cache cache;
-    const execution_plan plan(one, {}, {}, cache);
+    const execution_plan plan(one, {}, {.fold_budget = budget}, cache);
     bool all = true;
     for (const std::size_t v : plan.outputs()) all = all && plan.values()[v].constant != nullptr;
     if (!all) continue;
-    for (std::size_t k = 0; k < one.outputs.size(); ++k)
-      m.set_weight(one.outputs[k].name, *plan.values()[plan.outputs()[k]].constant);
+    for (std::size_t k = 0; k < one.outputs.size(); ++k) {
+      const any_tensor& folded = *plan.values()[plan.outputs()[k]].constant;
+      budget -= std::min(budget, constant ? 0 : folded.size_bytes());
+      m.set_weight(one.outputs[k].name, folded);
+    }
     gone[i] = true;
   }
   erase_nodes(m, gone);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <memory>
 
 #include "qtk/graph/passes/rewrite.hpp"
 #include "qtk/graph/plan.hpp"
@@ -26,6 +28,13 @@ namespace qtk::inline QTK_ABI::passes {
   return reader ? &m.nodes[*reader] : nullptr;
 }
 
+/// Whether nobody wants more of the node than its first output.
+[[nodiscard]] inline bool one_output(const node& n, const value_uses& uses) {
+  return std::all_of(n.outputs.begin() + 1, n.outputs.end(), [&](const std::string& v) {
+    return v.empty() || (uses.readers(v).empty() && !uses.is_output(v));
+  });
+}
+
 /// Fuses a node behind a layer: the layer makes what the node made.
 inline void take_over(node& layer, node& fused, std::vector<bool>& gone, const model& m) {
   layer.outputs[0] = fused.outputs[0];
@@ -38,10 +47,21 @@ inline void take_over(node& layer, node& fused, std::vector<bool>& gone, const m
 inline model fuse_batch_norm(model m) {
   std::vector<bool> gone(m.nodes.size());
   const value_uses uses(m);
+  value_names names(m);
+  const model typed = m;
+  std::unique_ptr<const execution_plan> types;  // where somebody asks
+  const auto is_matrix = [&](const std::string& v) {
+    if (types == nullptr) types = std::make_unique<const execution_plan>(infer_types(typed, 2, 64));
+    const value_type* t = types->type_of(v);
+    return t != nullptr && t->dims.rank() == 2;
+  };
   for (node& layer : m.nodes) {
     node* bn = layer.has_input(3) ? nullptr : follower(m, uses, layer);
     if (bn == nullptr || !bn->is("BatchNormalization") || bn->inputs.size() != 5) continue;
-    if (layer.op == "Linear" && bn->inputs[0] != layer.outputs[0]) continue;
+    if (bn->inputs[0] != layer.outputs[0] || bn->integer("training_mode", 0) != 0 ||
+        !one_output(*bn, uses))
+      continue;
+    if (layer.op == "Linear" && !is_matrix(layer.outputs[0])) continue;  // axis 1 isn't the last
     const tensor<fp32>* w = floats(m, layer, 1);
     const tensor<fp32>* p[4] = {floats(m, *bn, 1), floats(m, *bn, 2), floats(m, *bn, 3),
                                 floats(m, *bn, 4)};
@@ -61,8 +81,7 @@ inline model fuse_batch_norm(model m) {
       bias.data()[n] = static_cast<float>((shift - mean) * g + beta);
     }
     const std::string base = layer.outputs[0];
-    const std::string w_name = fresh_name(m, base + ":weight"),
-                      b_name = fresh_name(m, base + ":bias");
+    const std::string w_name = names.fresh(base + ":weight"), b_name = names.fresh(base + ":bias");
     m.set_weight(w_name, std::move(weights));
     m.set_weight(b_name, std::move(bias));
     layer.inputs[1] = w_name;
@@ -73,18 +92,19 @@ inline model fuse_batch_norm(model m) {
   return m;
 }
 
-/// Whether `s` adds one number to each channel of a layer's output: (O, 1, 1) behind a convolution,
-/// (N) behind a linear layer, any leading ones.
+/// Whether `s` adds one number to each channel of a layer's output and no dimension to its shape:
+/// (O, 1, 1) or (1, O, 1, 1) behind a convolution, (N) behind a linear layer.
 [[nodiscard]] inline bool per_channel_shape(const node& layer, const shape& s, std::size_t count) {
-  if (s.elements() != count || s.rank() > 4) return false;
-  const std::size_t from_back = layer.op == "Conv" ? 2 : 0;
-  return s.rank() > from_back && s[s.rank() - 1 - from_back] == count;
+  if (s.elements() != count) return false;
+  if (layer.op == "Linear") return s.rank() == 1;
+  return (s.rank() == 3 || s.rank() == 4) && s[s.rank() - 3] == count;
 }
 
 /// Add of a constant per channel behind a layer becomes its bias.
 inline model fuse_bias(model m) {
   std::vector<bool> gone(m.nodes.size());
   const value_uses uses(m);
+  value_names names(m);
   for (node& layer : m.nodes) {
     node* add = layer.has_input(3) ? nullptr : follower(m, uses, layer);
     if (add == nullptr || !add->is("Add") || add->inputs.size() != 2) continue;
@@ -97,7 +117,7 @@ inline model fuse_bias(model m) {
     tensor<fp32> bias({N});
     for (std::size_t n = 0; n < N; ++n)
       bias.data()[n] = constant->data()[n] + (old != nullptr ? old->data()[n] : 0.0f);
-    const std::string name = fresh_name(m, layer.outputs[0] + ":bias");
+    const std::string name = names.fresh(layer.outputs[0] + ":bias");
     m.set_weight(name, std::move(bias));
     set_input(layer, 2, name);
     take_over(layer, *add, gone, m);
@@ -114,8 +134,15 @@ inline model fuse_residual(model m) {
   const bool any =
       std::any_of(m.nodes.begin(), m.nodes.end(), [](const node& n) { return n.is("Add"); });
   if (!any) return m;
+  // Of the same shape at one binding of the symbols may be chance: [1, 3] is [N, 3] of one sample.
   const model typed = m;
-  const execution_plan types = infer_types(typed);
+  const execution_plan types[] = {infer_types(typed, 2, 64), infer_types(typed, 3, 96)};
+  const auto same_type = [&](const std::string& a, const std::string& b) {
+    return std::all_of(std::begin(types), std::end(types), [&](const execution_plan& t) {
+      const value_type *x = t.type_of(a), *y = t.type_of(b);
+      return x != nullptr && y != nullptr && *x == *y;
+    });
+  };
   for (std::size_t i = m.nodes.size(); i-- > 0;) {
     node& layer = m.nodes[i];
     node* add = layer.has_input(3) ? nullptr : follower(m, uses, layer);
@@ -123,8 +150,7 @@ inline model fuse_residual(model m) {
       continue;
     const std::string other = add->inputs[add->inputs[0] == layer.outputs[0] ? 1 : 0];
     if (other == layer.outputs[0] || m.find_weight(other) != nullptr) continue;
-    const value_type *a = types.type_of(layer.outputs[0]), *b = types.type_of(other);
-    if (a == nullptr || b == nullptr || !(*a == *b)) continue;
+    if (!same_type(layer.outputs[0], other)) continue;
     set_input(layer, 3, other);
     take_over(layer, *add, gone, m);
   }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -64,57 +65,138 @@ template <storage_format F>
   return out;
 }
 
-/// Turns Conv, Gemm and MatMul with constant weights into layers: qtk.Conv with the weights as the
-/// matrix (O, I / group * kh * kw), qtk.Linear with the weights as (N, K). What a layer cannot say
-/// (a Gemm with alpha, a 1-D or 3-D Conv) stays as it is.
-inline model lower_layers(model m) {
-  const auto made_for = m.metadata.find("qtk.activations");
-  const bool dynamic = made_for != m.metadata.end() && made_for->second == "int8";
-  std::map<std::pair<std::string, bool>, std::string> lowered;  // (weight, turned) -> its matrix
-  const value_uses uses(m);
-  for (node& n : m.nodes) {
-    if (!n.domain.empty() || n.inputs.size() < 2) continue;
-    std::string source = n.inputs[1];
-    if (const auto maker = uses.maker(source);
-        maker && m.nodes[*maker].is("Reshape") && !m.nodes[*maker].inputs.empty())
-      source = m.nodes[*maker].inputs[0];  // a matrix stored under the shape of a convolution
-    const any_tensor* w = m.find_weight(source);
-    if (w == nullptr) continue;
-    const shape& s = w->shape();
-    bool turn = false;
-    if (n.op == "Conv" && s.rank() == 4 && source == n.inputs[1]) {
-      set_kernel_shape(n, s[2], s[3]);
-    } else if (n.op == "Conv" && s.rank() == 2 && source != n.inputs[1] &&
-               n.integers("kernel_shape").size() == 2) {
-      // Already the matrix.
-    } else if (n.op == "MatMul" && s.rank() == 2 && source == n.inputs[1]) {
-      turn = true;
-      n.op = "Linear";
-    } else if (n.op == "Gemm" && s.rank() == 2 && source == n.inputs[1] &&
-               n.integer("transA", 0) == 0 && n.number("alpha", 1.0f) == 1.0f &&
-               n.number("beta", 1.0f) == 1.0f) {
-      turn = n.integer("transB", 0) == 0;
-      const any_tensor* bias = n.has_input(2) ? m.find_weight(n.inputs[2]) : nullptr;
-      if (n.has_input(2) && (bias == nullptr || bias->shape().elements() != s[turn ? 1 : 0]))
-        continue;
-      n.op = "Linear";
-      for (const char* key : {"alpha", "beta", "transA", "transB"}) n.attributes.erase(key);
-    } else {
-      continue;
+namespace detail {
+
+class layer_lowering {
+ public:
+  explicit layer_lowering(model m) : m_(std::move(m)), uses_(m_), names_(m_) {
+    const auto made_for = m_.metadata.find("qtk.activations");
+    dynamic_ = made_for != m_.metadata.end() && made_for->second == "int8";
+  }
+
+  model run() && {
+    for (const node& n : m_.nodes) {
+      if (!takes_weights(n) || n.inputs.size() < 2 || n.outputs.size() != 1 || !lower(n))
+        out_.push_back(n);
     }
-    n.domain = qtk_domain;
-    if (dynamic && w->visit([]<class F>(const tensor<F>&) { return F::quantized; }))
-      n.attributes.insert_or_assign("compute", std::string("int8"));
-    auto [at, first] = lowered.try_emplace({source, turn});
+    m_.nodes = std::move(out_);
+    return std::move(m_);
+  }
+
+ private:
+  /// Pushes what stands for `n`; false where it is no layer.
+  bool lower(const node& n) {
+    if (n.op == "Conv") return convolution(n);
+    const any_tensor* w = m_.find_weight(n.inputs[1]);
+    if (w == nullptr || w->shape().rank() != 2) return false;
+    if (n.op == "Gemm") return gemm(n);
+    layer(n, n.inputs[1], true).op = "Linear";
+    return true;
+  }
+
+  bool convolution(const node& n) {
+    if (const any_tensor* w = m_.find_weight(n.inputs[1])) {
+      const shape s = w->shape();
+      if (s.rank() != 4) return false;
+      set_kernel_shape(layer(n, n.inputs[1], false), s[2], s[3]);
+      return true;
+    }
+    // A matrix stored under the shape (O, I / group, kh, kw).
+    const auto maker = uses_.maker(n.inputs[1]);
+    if (!maker || !m_.nodes[*maker].is("Reshape") || m_.nodes[*maker].inputs.size() != 2)
+      return false;
+    const node& reshape = m_.nodes[*maker];
+    const any_tensor* w = m_.find_weight(reshape.inputs[0]);
+    const any_tensor* to = m_.find_weight(reshape.inputs[1]);
+    if (w == nullptr || w->shape().rank() != 2 || to == nullptr || !to->is<int64>()) return false;
+    const auto dims = to->as<int64>().span();
+    if (dims.size() != 4 || std::any_of(dims.begin(), dims.end(), [](auto d) { return d <= 0; }))
+      return false;
+    const shape s{static_cast<std::size_t>(dims[0]), static_cast<std::size_t>(dims[1]),
+                  static_cast<std::size_t>(dims[2]), static_cast<std::size_t>(dims[3])};
+    if (s[0] != w->shape()[0] || s.product(1, 4) != w->shape()[1]) return false;
+    set_kernel_shape(layer(n, reshape.inputs[0], false), s[2], s[3]);
+    return true;
+  }
+
+  /// y = alpha * x * w + beta * c. A c of (N) or (1, N) is the bias; any other is added behind the
+  /// layer, scaled where beta isn't 1.
+  bool gemm(const node& n) {
+    const float alpha = n.number("alpha", 1.0f), beta = n.number("beta", 1.0f);
+    const bool turn = n.integer("transB", 0) == 0;
+    const any_tensor& w = *m_.find_weight(n.inputs[1]);
+    if (n.integer("transA", 0) != 0 || (alpha != 1.0f && !w.is<fp32>())) return false;
+    std::string source = n.inputs[1];
+    if (alpha != 1.0f) {
+      tensor<fp32> scaled = w.as<fp32>();
+      for (float& v : scaled.span()) v *= alpha;
+      source = names_.fresh(source + ":alpha");
+      m_.set_weight(source, std::move(scaled));
+    }
+    const std::size_t N = w.shape()[turn ? 1 : 0];
+    const std::string c = n.has_input(2) && beta != 0.0f ? n.inputs[2] : "";
+    const any_tensor* bias = m_.find_weight(c);
+    const bool plain = bias != nullptr && beta == 1.0f && bias->is<fp32>() &&
+                       bias->shape().elements() == N && bias->shape().cols() == N &&
+                       bias->shape().rank() <= 2;
+    node& linear = layer(n, source, turn);
+    linear.op = "Linear";
+    linear.inputs.resize(plain ? 3 : 2);
+    for (const char* key : {"alpha", "beta", "transA", "transB"}) linear.attributes.erase(key);
+    if (plain || c.empty()) return true;
+    const std::string product = linear.outputs[0] = names_.fresh(n.outputs[0] + ":product");
+    std::string term = c;
+    if (beta != 1.0f) {
+      const std::string factor = names_.fresh(n.outputs[0] + ":beta");
+      m_.set_weight(factor, tensor<fp32>({}, {beta}));
+      term = names_.fresh(n.outputs[0] + ":scaled");
+      push("Mul", n.name, {c, factor}, term);
+    }
+    push("Add", n.name, {product, term}, n.outputs[0]);
+    return true;
+  }
+
+  /// The layer for `n` with the matrix of weight `source`, turned where that is (K, N).
+  node& layer(const node& n, const std::string& source, bool turn) {
+    const any_tensor& w = *m_.find_weight(source);
+    const bool integer =
+        dynamic_ && w.visit([]<class F>(const tensor<F>&) { return F::quantized; });
+    auto [at, first] = matrices_.try_emplace({source, turn});
     if (first) {
       any_tensor matrix;
-      w->visit([&](const auto& t) { matrix = turn ? any_tensor(transposed(t)) : as_matrix(t); });
-      at->second = fresh_name(m, source + (turn ? ":nk" : ":matrix"));
-      m.set_weight(at->second, std::move(matrix));
+      w.visit([&](const auto& t) { matrix = turn ? any_tensor(transposed(t)) : as_matrix(t); });
+      at->second = names_.fresh(source + (turn ? ":nk" : ":matrix"));
+      m_.set_weight(at->second, std::move(matrix));
     }
-    n.inputs[1] = at->second;
+    node& made = out_.emplace_back(n);
+    made.domain = qtk_domain;
+    made.inputs[1] = at->second;
+    if (integer) made.attributes.insert_or_assign("compute", std::string("int8"));
+    return made;
   }
-  return m;
-}
+
+  void push(std::string op, const std::string& name, std::vector<std::string> inputs,
+            std::string output) {
+    node& n = out_.emplace_back();
+    n.op = std::move(op);
+    n.name = name;
+    n.inputs = std::move(inputs);
+    n.outputs = {std::move(output)};
+  }
+
+  model m_;
+  value_uses uses_;
+  value_names names_;
+  bool dynamic_ = false;
+  std::vector<node> out_;
+  std::map<std::pair<std::string, bool>, std::string> matrices_;  // (weight, turned) -> its matrix
+};
+
+}  // namespace detail
+
+/// Turns Conv, Gemm and MatMul with constant weights into layers: qtk.Conv with the weights as the
+/// matrix (O, I / group * kh * kw), qtk.Linear with the weights as (N, K). What a layer cannot say
+/// (a Gemm with transA, a 1-D or 3-D Conv) stays as it is.
+inline model lower_layers(model m) { return detail::layer_lowering(std::move(m)).run(); }
 
 }  // namespace qtk::inline QTK_ABI::passes

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <map>
+
 #include "qtk/graph/passes/quantize.hpp"
 #include "qtk/prune/magnitude.hpp"
 #include "qtk/prune/nm.hpp"
@@ -18,24 +21,23 @@ enum class prune_scope : std::uint8_t { layer, global };
                                            prune_scope scope = prune_scope::layer,
                                            const layer_filter& take = {}) {
   if (scope == prune_scope::layer)
-    return passes::rewrite_weights(std::move(m), take, [&](const tensor<fp32>& w, node& n) {
-      return any_tensor(passes::in_layer(n, [&] {
-        tensor<fp32> pruned = w;
-        apply(pruned, magnitude_mask(w, sparsity));
-        return pruned;
-      }));
+    return passes::rewrite_weights(std::move(m), take, [&](const tensor<fp32>& w) {
+      tensor<fp32> pruned = w;
+      apply(pruned, magnitude_mask(w, sparsity));
+      return pruned;
     });
   m = optimize(std::move(m));
   std::vector<tensor_view<const fp32>> all;
+  std::map<const tensor<fp32>*, std::size_t> place;  // layers that share weights count once
   for (const node& n : m.nodes)
     if (passes::is_layer(n) && (!take || take(n)))
-      if (const auto* w = passes::floats(m, n, 1)) all.push_back(*w);
+      if (const auto* w = passes::floats(m, n, 1); w != nullptr)
+        if (place.try_emplace(w, all.size()).second) all.push_back(*w);
   const auto masks = global_magnitude_masks(all, sparsity);
-  std::size_t next = 0;
-  return passes::rewrite_weights(std::move(m), take, [&](const tensor<fp32>& w, node&) {
+  return passes::rewrite_weights(std::move(m), take, [&](const tensor<fp32>& w) {
     tensor<fp32> pruned = w;
-    apply(pruned, masks[next++]);
-    return any_tensor(std::move(pruned));
+    apply(pruned, masks[place.at(&w)]);
+    return pruned;
   });
 }
 
@@ -43,40 +45,42 @@ enum class prune_scope : std::uint8_t { layer, global };
 /// 2, 4). The model is optimized first.
 [[nodiscard]] inline model prune_nm(model model_, std::size_t n, std::size_t m,
                                     const layer_filter& take = {}) {
-  return passes::rewrite_weights(std::move(model_), take, [&](const tensor<fp32>& w, node& layer) {
-    return any_tensor(passes::in_layer(layer, [&] {
-      tensor<fp32> pruned = w;
-      apply(pruned, nm_mask(w, n, m));
-      return pruned;
-    }));
+  return passes::rewrite_weights(std::move(model_), take, [&](const tensor<fp32>& w) {
+    tensor<fp32> pruned = w;
+    apply(pruned, nm_mask(w, n, m));
+    return pruned;
   });
 }
 
 namespace passes {
 
 /// The layer that alone reads the channels of `from`, through operators that treat each channel for
-/// itself; null where channels are added to others, read twice or given out.
+/// itself; null where channels are added to others, read twice or given out. Channels are axis 1 of
+/// a convolution and the last of a linear layer: only Flatten leads from the one to the other.
 [[nodiscard]] inline std::optional<std::size_t> channel_reader(const model& m,
                                                                const value_uses& uses,
                                                                std::size_t from) {
-  static constexpr std::string_view per_channel_ops[] = {
-      "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Relu",   "LeakyRelu", "Clip",
-      "Sigmoid", "Tanh",        "Dropout",           "Identity",      "Flatten"};
+  static constexpr std::string_view each_element[] = {"Relu", "LeakyRelu", "Clip",    "Sigmoid",
+                                                      "Tanh", "Dropout",   "Identity"};
+  static constexpr std::string_view each_plane[] = {"MaxPool", "AveragePool", "GlobalAveragePool",
+                                                    "GlobalMaxPool"};
+  const auto among = [](const auto& table, const node& n) {
+    return n.domain.empty() &&
+           std::find(std::begin(table), std::end(table), n.op) != std::end(table);
+  };
   std::string value = m.nodes[from].outputs[0];
+  bool planes = m.nodes[from].op == "Conv";  // else channels are the last axis
   for (;;) {
     const auto reader = uses.only_reader(value);
     if (!reader) return std::nullopt;
     const node& n = m.nodes[*reader];
     if (n.inputs[0] != value) return std::nullopt;  // a residual or a bound
-    if (is_layer(n)) {
-      const bool whole =
-          n.integer("group", 1) == 1 && !(n.op == "Conv" && m.nodes[from].op == "Linear");
-      return whole ? reader : std::nullopt;
-    }
-    const bool passes_on =
-        n.domain.empty() && std::find(std::begin(per_channel_ops), std::end(per_channel_ops),
-                                      n.op) != std::end(per_channel_ops);
-    if (!passes_on || (n.op == "Flatten" && n.integer("axis", 1) != 1)) return std::nullopt;
+    if (is_layer(n))
+      return (n.op == "Conv") == planes && n.integer("group", 1) == 1 ? reader : std::nullopt;
+    if (planes && n.is("Flatten") && n.integer("axis", 1) == 1)
+      planes = false;
+    else if (!among(each_element, n) && !(planes && among(each_plane, n)))
+      return std::nullopt;
     value = n.outputs[0];
   }
 }
@@ -93,6 +97,7 @@ namespace passes {
                                           std::size_t* removed = nullptr) {
   m = optimize(std::move(m));
   const value_uses uses(m);
+  passes::value_names names(m);
   std::size_t gone = 0;
   for (std::size_t i = 0; i < m.nodes.size(); ++i) {
     node& layer = m.nodes[i];
@@ -104,12 +109,11 @@ namespace passes {
     if (w == nullptr || next == nullptr || (layer.has_input(2) && bias == nullptr)) continue;
     const std::size_t channels = w->shape()[0], columns = next->shape()[1];
     if (columns % channels != 0) continue;  // not the layout that was thought of
-    const auto keep =
-        passes::in_layer(layer, [&] { return channels_to_keep(*w, sparsity, 0, norm); });
+    const auto keep = in_node(layer, [&] { return channels_to_keep(*w, sparsity, 0, norm); });
     if (keep.empty() || keep.size() == channels) continue;
     gone += channels - keep.size();
     const auto store = [&](node& n, std::size_t input, tensor<fp32> t) {
-      std::string name = passes::fresh_name(m, n.inputs[input] + ":kept");
+      std::string name = names.fresh(n.inputs[input] + ":kept");
       m.set_weight(name, std::move(t));
       n.inputs[input] = std::move(name);
     };

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <string>
 
 #include "qtk/graph/optimize.hpp"
 #include "qtk/quantize/quantize.hpp"
@@ -20,33 +22,30 @@ template <quantized_format F>
 
 namespace passes {
 
-/// Replaces the fp32 weights of every layer by make(weights, layer).
-template <class Make>
-model rewrite_weights(model m, const layer_filter& take, const Make& make) {
+/// Replaces the fp32 weights of every layer that `take` accepts by make(weights, layer), once for
+/// layers that share them, and calls change(layer) on each.
+template <class Make, class Change>
+model rewrite_weights(model m, const layer_filter& take, const Make& make, const Change& change) {
   m = optimize(std::move(m));
+  value_names names(m);
+  std::map<std::string, std::string> made;  // old name -> new name
   for (node& n : m.nodes) {
     if (!is_layer(n) || (take && !take(n))) continue;
     const any_tensor* w = m.find_weight(n.inputs[1]);
     if (w == nullptr || !w->is<fp32>()) continue;
-    std::string name = fresh_name(m, n.inputs[1] + ":stored");
-    m.set_weight(name, make(w->as<fp32>(), n));
-    n.inputs[1] = std::move(name);
+    auto [at, first] = made.try_emplace(n.inputs[1]);
+    if (first) {
+      at->second = names.fresh(n.inputs[1] + ":stored");
+      m.set_weight(at->second, in_node(n, [&] { return any_tensor(make(w->as<fp32>())); }));
+    }
+    n.inputs[1] = at->second;
+    change(n);
   }
   return remove_dead(std::move(m));
 }
-
-/// Names the layer in an error about its weights.
-template <class Function>
-auto in_layer(const node& n, Function&& f) {
-#if QTK_HAS_EXCEPTIONS
-  try {
-    return f();
-  } catch (const error& e) {
-    fail(e.what(), n.label());
-  }
-#else
-  return f();
-#endif
+template <class Make>
+model rewrite_weights(model m, const layer_filter& take, const Make& make) {
+  return rewrite_weights(std::move(m), take, make, [](node&) {});
 }
 
 }  // namespace passes
@@ -57,10 +56,9 @@ auto in_layer(const node& n, Function&& f) {
 template <weight_format F>
 [[nodiscard]] model quantize_weights(model m, const granularity& g,
                                      const layer_filter& take = {}) requires quantized_format<F> {
-  return passes::rewrite_weights(std::move(m), take, [&](const tensor<fp32>& w, node& n) {
-    n.attributes.erase("compute");
-    return any_tensor(passes::in_layer(n, [&] { return quantize<F>(w, g); }));
-  });
+  return passes::rewrite_weights(
+      std::move(m), take, [&](const tensor<fp32>& w) { return quantize<F>(w, g); },
+      [](node& n) { n.attributes.erase("compute"); });
 }
 template <quantized_format F>
 [[nodiscard]] model quantize_weights(model m) {
@@ -68,9 +66,8 @@ template <quantized_format F>
 }
 template <float_format F>
 [[nodiscard]] model quantize_weights(model m, const layer_filter& take = {}) {
-  return passes::rewrite_weights(std::move(m), take, [](const tensor<fp32>& w, node& n) {
-    return any_tensor(passes::in_layer(n, [&] { return quantize<F>(w); }));
-  });
+  return passes::rewrite_weights(std::move(m), take,
+                                 [](const tensor<fp32>& w) { return quantize<F>(w); });
 }
 
 /// Weights stored as F and activations quantized at run time, products in integers: the one-liner
@@ -80,10 +77,9 @@ template <float_format F>
 template <quantized_format F>
 [[nodiscard]] model quantize_dynamic(model m, const granularity& g = default_granularity<F>(),
                                      const layer_filter& take = {}) {
-  m = passes::rewrite_weights(std::move(m), take, [&](const tensor<fp32>& w, node& n) {
-    n.attributes.insert_or_assign("compute", std::string("int8"));
-    return any_tensor(passes::in_layer(n, [&] { return quantize<F>(w, g); }));
-  });
+  m = passes::rewrite_weights(
+      std::move(m), take, [&](const tensor<fp32>& w) { return quantize<F>(w, g); },
+      [](node& n) { n.attributes.insert_or_assign("compute", std::string("int8")); });
   m.metadata.insert_or_assign("qtk.activations", "int8");
   return m;
 }

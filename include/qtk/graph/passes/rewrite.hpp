@@ -1,19 +1,13 @@
 #pragma once
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "qtk/graph/model.hpp"
 
-/// What passes share: replacing values and removing nodes.
+/// What passes share: names for new values, removing nodes.
 namespace qtk::inline QTK_ABI::passes {
-
-/// Every reader of `from` reads `to` from now on. Graph outputs keep their names: a value that is
-/// one cannot be replaced.
-inline void replace_uses(model& m, const std::string& from, const std::string& to) {
-  for (node& n : m.nodes)
-    for (std::string& in : n.inputs)
-      if (in == from) in = to;
-}
 
 /// Removes the nodes marked in `gone`.
 inline void erase_nodes(model& m, const std::vector<bool>& gone) {
@@ -23,20 +17,33 @@ inline void erase_nodes(model& m, const std::vector<bool>& gone) {
   m.nodes = std::move(kept);
 }
 
-/// A value name that nothing has: `base`, or base_1, base_2, ...
-[[nodiscard]] inline std::string fresh_name(const model& m, const std::string& base) {
-  const auto taken = [&](const std::string& v) {
-    if (m.find_weight(v) != nullptr) return true;
+/// The names of a model's values, to find ones that are free.
+class value_names {
+ public:
+  value_names() = default;
+  explicit value_names(const model& m) {
+    for (const value_info& in : m.inputs) taken_[in.name];
+    for (const auto& [name, w] : m.weights) taken_[name];
     for (const node& n : m.nodes)
-      for (const std::string& out : n.outputs)
-        if (out == v) return true;
-    for (const value_info& in : m.inputs)
-      if (in.name == v) return true;
-    return false;
-  };
-  std::string candidate = base;
-  for (std::size_t i = 1; taken(candidate); ++i) candidate = cat(base, "_", i);
-  return candidate;
+      for (const std::string& out : n.outputs) taken_[out];
+  }
+  /// `base`, or base_1, base_2, ...; taken from now on.
+  [[nodiscard]] std::string fresh(const std::string& base) {
+    const auto [at, is_new] = taken_.try_emplace(base, 0);
+    if (is_new) return base;
+    std::string candidate;
+    do candidate = cat(base, "_", ++at->second);
+    while (!taken_.try_emplace(candidate, 0).second);
+    return candidate;
+  }
+
+ private:
+  std::map<std::string, std::size_t> taken_;  // with the last number that was appended
+};
+
+/// An operator of ONNX that lower_layers turns into a layer where its input 1 is a weight.
+[[nodiscard]] inline bool takes_weights(const node& n) noexcept {
+  return n.domain.empty() && (n.op == "Conv" || n.op == "Gemm" || n.op == "MatMul");
 }
 
 /// A layer made by lower_layers: qtk.Conv or qtk.Linear.

@@ -1,0 +1,151 @@
+#include <chrono>
+#include <qtk/graph.hpp>
+
+#include "models.hpp"
+#include "support/catch.hpp"
+
+/// Graphs that are well-formed and mean harm: each once crashed, overflowed or took minutes.
+
+using namespace qtk;
+using qtk_test::ints;
+using qtk_test::make_node;
+using qtk_test::random_tensor;
+
+namespace {
+
+constexpr std::int64_t far = std::numeric_limits<std::int64_t>::max();
+
+model with_nodes(std::initializer_list<std::size_t> x, std::vector<node> nodes) {
+  model m;
+  m.opsets[""] = 13;
+  m.inputs = {{.name = "x", .type = dtype::fp32, .dims = {}}};
+  for (const std::size_t d : x) m.inputs[0].dims.push_back({d, ""});
+  m.outputs = {{.name = "y", .type = dtype::fp32, .dims = {}}};
+  m.nodes = std::move(nodes);
+  return m;
+}
+
+/// n nodes of one kind, each reading what the one before made; the last makes "y".
+template <class Make>
+std::vector<node> chain(std::size_t n, const std::string& first, const Make& make) {
+  std::vector<node> nodes;
+  std::string from = first;
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::string to = i + 1 == n ? "y" : cat("v", i);
+    nodes.push_back(make(from, to));
+    from = to;
+  }
+  return nodes;
+}
+
+}  // namespace
+
+TEST_CASE("an axis that is sliced twice", "[graph]") {
+  model m = with_nodes({6}, {make_node("Slice", {"x", "s", "e", "a"}, "y")});
+  m.set_weight("s", graph_ops::int64_list({5, 5}));
+  m.set_weight("e", graph_ops::int64_list({6, 6}));
+  m.set_weight("a", graph_ops::int64_list({0, -1}));
+  CHECK_THROWS_WITH(session(m), "Slice 'y': axis -1 is sliced twice");
+}
+
+TEST_CASE("a convolution behind a Reshape of nothing, or of another shape", "[graph]") {
+  model m =
+      with_nodes({1, 1, 4, 4}, {make_node("Reshape", {}, "w"), make_node("Conv", {"x", "w"}, "y")});
+  CHECK_THROWS_AS(session(m), error);
+  m.nodes[0].inputs = {"matrix", "to"};
+  m.set_weight("matrix", random_tensor({2, 9}, 1));
+  m.set_weight("to", graph_ops::int64_list({2, 1, 3, 3}));
+  CHECK_NOTHROW(session(m));
+  for (const auto& wrong : {ints({2, 1, 9, 1, 1}), ints({9, 2, 1, 1}), ints({})}) {
+    m.nodes[1].attributes.insert_or_assign("kernel_shape", ints({3, 3}));
+    m.set_weight("to", graph_ops::int64_list(wrong));
+    CHECK_THROWS_AS(session(m), error);
+  }
+}
+
+TEST_CASE("bounds, groups and dimensions out of all proportion", "[graph]") {
+  model clip = with_nodes({4}, {make_node("Clip", {"x", "lo"}, "y")});
+  clip.set_weight("lo", tensor<fp32>({0}));
+  CHECK_THROWS_WITH(session(clip), "Clip 'y': a bound of shape [0]");
+
+  model conv = with_nodes({1, 4, 4, 4}, {make_node("Conv", {"x", "w"}, "y")});
+  conv.set_weight("w", random_tensor({2, 4, 1, 1}, 1));
+  for (const std::int64_t group :
+       {std::int64_t{0}, std::int64_t{-1}, std::int64_t{3}, std::int64_t{4}, far}) {
+    conv.nodes[0].attributes.insert_or_assign("group", group);
+    CHECK_THROWS_AS(session(conv), error);
+  }
+
+  model expand = with_nodes({1}, {make_node("Expand", {"x", "to"}, "y")});
+  for (const auto& to :
+       {ints({far, far}), ints({far, far, far, 0}), ints({0, far, far}), ints({-1})}) {
+    expand.set_weight("to", graph_ops::int64_list(to));
+    try {
+      (void)session(expand).run(tensor<fp32>({1}));
+    } catch (const error&) {
+    }
+  }
+
+  model pad = with_nodes({0, 1, 1, 1}, {make_node("Pad", {"x", "pads"}, "y")});
+  pad.set_weight("pads", graph_ops::int64_list({0, 1 << 23, 1 << 23, 1 << 23, 0, 1, 1, 1}));
+  try {
+    (void)session(pad).run(tensor<fp32>({0, 1, 1, 1}));
+  } catch (const error&) {
+  }
+}
+
+TEST_CASE("constants are folded within a budget", "[graph]") {
+  // Each node asks for 32 MiB: all of them together for far more than the model may make.
+  std::vector<node> nodes;
+  std::vector<std::string> parts;
+  for (int i = 0; i < 40; ++i) {
+    parts.push_back(cat("big", i));
+    nodes.push_back(make_node("Expand", {"one", "to"}, parts.back()));
+  }
+  nodes.push_back(make_node("Concat", parts, "all", {{"axis", std::int64_t{0}}}));
+  nodes.push_back(make_node("Gather", {"all", "zero"}, "g"));
+  nodes.push_back(make_node("Add", {"x", "g"}, "y"));
+  model m = with_nodes({1}, nodes);
+  m.set_weight("one", tensor<fp32>({1}, {1.0f}));
+  m.set_weight("to", graph_ops::int64_list({8 << 20}));
+  m.set_weight("zero", graph_ops::int64_list({0}));
+  CHECK(weight_bytes(optimize(m)) < std::size_t{80} << 20);
+  CHECK_THROWS_WITH(session(m, {.memory_limit = std::size_t{256} << 20}),
+                    Catch::Contains("the limit is"));
+  // What nobody reads costs nothing.
+  m.nodes.back().inputs[1] = "one";
+  CHECK(optimize(m).nodes.size() == 1);
+}
+
+TEST_CASE("long chains take time in proportion", "[graph]") {
+  // Quadratic or recursive passes take minutes or the stack on these; a second is generous.
+  const auto seconds = [](const auto& f) {
+    const auto start = std::chrono::steady_clock::now();
+    f();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  const auto unary = [](const char* op) {
+    return
+        [op](const std::string& from, const std::string& to) { return make_node(op, {from}, to); };
+  };
+  const model identities = with_nodes({1}, chain(30000, "x", unary("Identity")));
+  CHECK(seconds([&] { CHECK(optimize(identities).nodes.size() == 1); }) < 15);
+  const model exponents = with_nodes({1}, chain(10000, "x", unary("Neg")));
+  CHECK(seconds([&] {
+          CHECK(session(exponents).run(tensor<fp32>({1}, {2.0f})).data()[0] == 2.0f);
+        }) < 15);
+  const auto reshape = [](const std::string& from, const std::string& to) {
+    return make_node("Reshape", {from, from}, to);
+  };
+  model reshapes = with_nodes({1}, chain(60000, "real", reshape));
+  reshapes.nodes.insert(reshapes.nodes.begin(),
+                        make_node("Cast", {"half"}, "real", {{"to", std::int64_t{1}}}));
+  reshapes.set_weight("half", tensor<fp16>({1}));
+  CHECK(seconds([&] { CHECK_THROWS_AS(session(reshapes), error); }) < 15);
+}
+
+TEST_CASE("nodes of qtk's own domain read what they hold", "[graph]") {
+  model m = with_nodes({2, 3}, {make_node("Linear", {"x"}, "y")});
+  m.nodes[0].domain = std::string(qtk_domain);
+  CHECK_THROWS_AS(session(m), error);
+}

@@ -1,0 +1,71 @@
+#include <cstdio>
+#include <limits>
+#include <qtk/core/file.hpp>
+
+#include "support/onnx_builder.hpp"
+
+/// Writes models that are valid protobuf and bad all the same, for bad_input.sh.
+/// usage: bad_models DIRECTORY
+
+namespace {
+
+using namespace qtk_test::onnx_file;
+
+constexpr std::int64_t text_kind = 3, integer_kind = 2;
+
+bytes int64s(const std::string& name, std::initializer_list<std::int64_t> values) {
+  return tensor_proto(name, 7, {static_cast<std::int64_t>(values.size())}, raw(values));
+}
+
+graph_proto graph(std::vector<std::int64_t> x, std::vector<bytes> nodes,
+                  std::vector<bytes> weights) {
+  return {.nodes = std::move(nodes),
+          .weights = std::move(weights),
+          .inputs = {value_proto("x", 1, x)},
+          .outputs = {field(proto::value_info::name, "y") +
+                      field(proto::value_info::type,
+                            field(proto::type::tensor_type, number(proto::type::elem_type, 1)))}};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) return 2;
+  const auto write = [&](const char* name, const graph_proto& g, std::int64_t opset = 13) {
+    const bytes model = model_proto(g, opset);
+    qtk::write_file_atomically(std::string(argv[1]) + "/" + name + ".onnx", span(model));
+  };
+  const auto conv = [&](const std::vector<bytes>& attributes) {
+    return graph({1, 4, 4, 4}, {node_proto("Conv", {"x", "w"}, {"y"}, "c", attributes)},
+                 {weight_proto("w", {2, 4, 1, 1})});
+  };
+  write("nan", graph({-1, 4}, {node_proto("MatMul", {"x", "w"}, {"y"}, "fc")},
+                     {weight_proto("w", {4, 3}, std::numeric_limits<float>::quiet_NaN())}));
+  write("unsupported",
+        graph({-1, 4},
+              {node_proto("Det", {"x"}, {"d"}, "det"), node_proto("Add", {"d", "d"}, {"y"}, "sum")},
+              {}));
+  write("escape", graph({3, 4},
+                        {node_proto("Pad", {"x", "p"}, {"y"}, "pad",
+                                    {attribute_proto("mode", text_kind,
+                                                     field(proto::attribute::s, "a\nb\x1b[31m"))})},
+                        {int64s("p", {1, 1, 0, 2})}));
+  write("twice", graph({6}, {node_proto("Slice", {"x", "s", "e", "a"}, {"y"}, "slice")},
+                       {int64s("s", {5, 5}), int64s("e", {6, 6}), int64s("a", {0, 0})}));
+  write("nothing",
+        graph({1, 1, 4, 4},
+              {node_proto("Reshape", {}, {"w"}, "r"), node_proto("Conv", {"x", "w"}, {"y"}, "c")},
+              {}));
+  write("bound", graph({4}, {node_proto("Clip", {"x", "lo"}, {"y"}, "clip")},
+                       {tensor_proto("lo", 1, {0}, "")}));
+  write("groups", conv({attribute_proto("group", integer_kind, number(proto::attribute::i, 4))}));
+  write("expand", graph({1}, {node_proto("Expand", {"x", "to"}, {"y"}, "expand")},
+                        {int64s("to", {std::int64_t{1} << 40, std::int64_t{1} << 20})}));
+  write("old", graph({1, 4}, {node_proto("Add", {"x", "x"}, {"y"}, "sum")}, {}), 6);
+  graph_proto shapeless = relu_graph();
+  shapeless.inputs = {field(proto::value_info::name, "x") +
+                      field(proto::value_info::type,
+                            field(proto::type::tensor_type, number(proto::type::elem_type, 1)))};
+  write("shapeless", shapeless);
+  return 0;
+}
