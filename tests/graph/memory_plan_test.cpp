@@ -1,3 +1,4 @@
+#include <limits>
 #include <qtk/graph/memory_plan.hpp>
 #include <random>
 
@@ -52,6 +53,14 @@ TEST_CASE("no two live buffers overlap, and the arena holds them all", "[graph]"
 TEST_CASE("a chain needs the two largest neighbors", "[graph]") {
   std::vector<lifetime> chain{{640, 0, 1}, {1280, 1, 2}, {64, 2, 3}, {1280, 3, 4}};
   CHECK(plan_memory(chain) == 640 + 1280);
+}
+
+TEST_CASE("sizes at the end of the address space don't wrap", "[graph]") {
+  constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
+  for (const std::size_t size : {all, all - 3, all / 2, all / 4, all / 8}) {
+    std::vector<lifetime> buffers(9, {size, 0, 1});
+    CHECK_THROWS_AS(plan_memory(buffers), error);
+  }
 }
 
 TEST_CASE("nothing needs nothing", "[graph]") {

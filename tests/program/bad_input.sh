@@ -75,6 +75,12 @@ refuses "absent/out.json" compare "$digits" --data builtin:digits --limit 20 --r
 refuses "absent/out.onnx" quantize "$digits" --to int8-dynamic -o absent/out.onnx
 refuses "" quantize "$digits" --to int8-dynamic -o .
 
+# Stopped on the way: nothing half-written stays.
+"$qtk" compare "$digits" --data builtin:digits --json out.json --report out.html >out.txt 2>&1 &
+sleep 1
+kill -TERM $!
+wait $! && { echo "WRONG: compare was done before it was stopped"; wrong=$((wrong + 1)); }
+
 # Usage.
 refuses "data" compare "$digits"
 refuses "subcommand" nonsense

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "qtk/core/numeric.hpp"
@@ -17,11 +18,15 @@ struct lifetime {
 /// Gives each buffer an offset so that no two that live at once overlap; returns the size of the
 /// arena. Largest first, each at the lowest gap that fits ("greedy by size", Pisarchyk and Lee,
 /// Efficient Memory Management for Deep Neural Net Inference, 2020). Offsets are multiples of
-/// `alignment`. Deterministic: ties keep their order.
+/// `alignment`. Deterministic: ties keep their order. qtk::error above a quarter of the address
+/// space, so that no sum here wraps.
 inline std::size_t plan_memory(std::vector<lifetime>& buffers, std::size_t alignment = 64) {
   std::vector<lifetime*> by_size, placed;
-  for (lifetime& b : buffers)
+  constexpr std::size_t most = std::numeric_limits<std::size_t>::max() / 4;
+  for (lifetime& b : buffers) {
+    QTK_CHECK(b.size_bytes <= most, "arena", "a value of ", b.size_bytes, " bytes");
     if (b.size_bytes != 0) by_size.push_back(&b);
+  }
   std::stable_sort(by_size.begin(), by_size.end(), [](const lifetime* a, const lifetime* b) {
     return a->size_bytes > b->size_bytes;
   });
@@ -34,7 +39,8 @@ inline std::size_t plan_memory(std::vector<lifetime>& buffers, std::size_t align
       offset = std::max(offset, round_up(other->offset + other->size_bytes, alignment));
     }
     b->offset = offset;
-    arena = std::max(arena, checked_add(offset, round_up(b->size_bytes, alignment), "arena"));
+    arena = std::max(arena, offset + round_up(b->size_bytes, alignment));
+    QTK_CHECK(arena <= most, "arena", "values of more than ", most, " bytes");
     placed.insert(std::upper_bound(
                       placed.begin(), placed.end(), b,
                       [](const lifetime* x, const lifetime* y) { return x->offset < y->offset; }),

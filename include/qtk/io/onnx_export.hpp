@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "qtk/graph/onnx_types.hpp"
 #include "qtk/graph/passes/lower.hpp"
 #include "qtk/io/onnx_opset.hpp"
 #include "qtk/io/onnx_proto.hpp"
@@ -279,7 +280,7 @@ class exporter {
                   name(F::id), " without scales");
         const std::string real = names_->fresh(base);
         const std::string half = add_weight(cat(base, ":", name(F::id)), std::move(stored));
-        add("Cast", {half}, real).attributes.emplace("to", proto::data_type(dtype::fp32));
+        add("Cast", {half}, real).attributes.emplace("to", onnx_type(dtype::fp32));
         return real;
       }
     });

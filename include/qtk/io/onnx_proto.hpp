@@ -2,12 +2,10 @@
 
 #include <cstdint>
 #include <iterator>
-#include <optional>
 #include <string>
 #include <string_view>
 
 #include "qtk/core/error.hpp"
-#include "qtk/core/format.hpp"
 
 /// Field numbers of onnx.proto (Apache-2.0, onnx/onnx), as far as qtk reads or writes them.
 namespace qtk::inline QTK_ABI::onnx::proto {
@@ -105,42 +103,6 @@ enum field : std::uint32_t {
   external_data = 13,
   data_location = 14,
 };
-}
-
-/// TensorProto.DataType of a format.
-[[nodiscard]] constexpr std::int64_t data_type(dtype d) noexcept {
-  switch (d) {
-    case dtype::uint8:
-      return 2;
-    case dtype::int8:
-      return 3;
-    case dtype::int32:
-      return 6;
-    case dtype::int64:
-      return 7;
-    case dtype::boolean:
-      return 9;
-    case dtype::fp16:
-      return 10;
-    case dtype::fp64:
-      return 11;
-    case dtype::bf16:
-      return 16;
-    case dtype::uint4:
-      return 21;
-    case dtype::int4:
-      return 22;
-    case dtype::fp32:
-      break;
-  }
-  return 1;
-}
-
-/// The format of a TensorProto.DataType, where qtk has one.
-[[nodiscard]] constexpr std::optional<dtype> format_of(std::int64_t data_type) noexcept {
-  for (int d = 0; d <= static_cast<int>(dtype::fp64); ++d)
-    if (proto::data_type(static_cast<dtype>(d)) == data_type) return static_cast<dtype>(d);
-  return std::nullopt;
 }
 
 /// "uint16": for messages.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "qtk/graph/model.hpp"
+#include "qtk/graph/onnx_types.hpp"
 #include "qtk/io/onnx_tensor.hpp"
 
 /// Reading a ModelProto: protobuf fields in, qtk::model out.
@@ -156,8 +157,6 @@ class model_reader {
           break;
         case proto::node::domain:
           n.domain = domain_of(message);
-          QTK_CHECK(n.domain != qtk_domain, message.where(), "operators of domain '", qtk_domain,
-                    "' are not for files");
           break;
         case proto::node::attribute:
           attributes.push_back(message.message("attribute", attributes.size()));
@@ -292,7 +291,7 @@ class model_reader {
     while (message.next()) {
       if (message.field() == proto::type::elem_type) {
         v.type = message.integer();
-        v.info.type = proto::format_of(v.type).value_or(dtype::fp32);
+        v.info.type = from_onnx_type(v.type).value_or(dtype::fp32);
       } else if (message.field() == proto::type::shape) {
         proto_reader dims = message.message("shape");
         while (dims.next()) {
@@ -329,7 +328,7 @@ class model_reader {
   }
 
   static void check_type(const typed_value& v, std::string_view what) {
-    QTK_CHECK(proto::format_of(v.type), cat(what, v.info.name, "'"), "type ",
+    QTK_CHECK(from_onnx_type(v.type), cat(what, v.info.name, "'"), "type ",
               proto::type_name(v.type), " is not supported");
   }
 

@@ -13,6 +13,7 @@
 
 #include "qtk/core/file.hpp"
 #include "qtk/core/tensor.hpp"
+#include "qtk/graph/onnx_types.hpp"
 #include "qtk/io/onnx_limits.hpp"
 #include "qtk/io/onnx_proto.hpp"
 #include "qtk/io/proto_reader.hpp"
@@ -241,7 +242,7 @@ void copy_values(proto_reader message, const std::string& where, tensor<F>& t) {
 [[nodiscard]] inline named_tensor read_tensor(const proto_reader& message, std::string_view holder,
                                               external_data& external, const limits& limit) {
   detail::tensor_header h = detail::read_header(message, holder, limit);
-  const auto type = proto::format_of(h.data_type);
+  const auto type = from_onnx_type(h.data_type);
   QTK_CHECK(type, h.where, "type ", proto::type_name(h.data_type), " is not supported");
   const shape s = detail::checked_shape(h);
   any_tensor value;

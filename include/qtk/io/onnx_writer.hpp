@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "qtk/core/file.hpp"
+#include "qtk/graph/onnx_types.hpp"
 #include "qtk/io/onnx_export.hpp"
 #include "qtk/io/onnx_proto.hpp"
 
@@ -37,7 +38,7 @@ namespace detail {
 inline void write_tensor(protozero::pbf_writer out, const std::string& name, const any_tensor& t) {
   for (const std::size_t d : t.shape())
     out.add_int64(proto::tensor::dims, static_cast<std::int64_t>(d));
-  out.add_int32(proto::tensor::data_type, static_cast<std::int32_t>(proto::data_type(t.dtype())));
+  out.add_int32(proto::tensor::data_type, static_cast<std::int32_t>(onnx_type(t.dtype())));
   if (!name.empty()) out.add_string(proto::tensor::name, name);
   out.add_bytes(proto::tensor::raw_data, raw_data(t));
 }
@@ -89,7 +90,7 @@ inline void write_value(protozero::pbf_writer out, const value_info& v) {
   out.add_string(proto::value_info::name, v.name);
   protozero::pbf_writer type(out, proto::value_info::type);
   protozero::pbf_writer tensor(type, proto::type::tensor_type);
-  tensor.add_int32(proto::type::elem_type, static_cast<std::int32_t>(proto::data_type(v.type)));
+  tensor.add_int32(proto::type::elem_type, static_cast<std::int32_t>(onnx_type(v.type)));
   if (v.dims.empty()) return;  // of unknown rank
   protozero::pbf_writer shape(tensor, proto::type::shape);
   for (const dimension& d : v.dims) {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "qtk/graph/onnx_types.hpp"
 #include "qtk/graph/ops/layers.hpp"
 #include "qtk/ops/binary.hpp"
 
@@ -114,32 +115,6 @@ inline bound_node bind_batch_norm(const op_context& ctx) {
   return b;
 }
 
-/// The format of a TensorProto data type number (ONNX onnx.proto); qtk::error where there is none.
-[[nodiscard]] inline dtype parse_onnx_type(const node& n, std::int64_t type) {
-  switch (type) {
-    case 1:
-      return dtype::fp32;
-    case 2:
-      return dtype::uint8;
-    case 3:
-      return dtype::int8;
-    case 6:
-      return dtype::int32;
-    case 7:
-      return dtype::int64;
-    case 9:
-      return dtype::boolean;
-    case 10:
-      return dtype::fp16;
-    case 11:
-      return dtype::fp64;
-    case 16:
-      return dtype::bf16;
-    default:
-      fail(cat("data type ", type, " is not supported"), n.label());
-  }
-}
-
 template <class From, class To>
 [[nodiscard]] typename To::value_type convert(typename From::value_type x) noexcept {
   using T = typename To::value_type;
@@ -169,7 +144,10 @@ template <class From, class To>
 /// Cast between fp32, fp16, bf16, fp64, integers and booleans, as C++ converts; floats go to
 /// integers by truncation, out of range saturates, NaN becomes 0.
 inline bound_node bind_cast(const op_context& ctx) {
-  const dtype to = parse_onnx_type(ctx.node(), ctx.node().integer("to", 0));
+  const std::int64_t type = ctx.node().integer("to", 0);
+  const auto known = from_onnx_type(type);
+  QTK_CHECK(known, ctx.node().label(), "data type ", type, " is not supported");
+  const dtype to = *known;
   const value_type& in = ctx.in(0);
   const std::size_t n = in.dims.elements();
   bound_node b{.outputs = {{to, in.dims}}, .run = {}};
