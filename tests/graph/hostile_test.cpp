@@ -144,6 +144,22 @@ TEST_CASE("long chains take time in proportion", "[graph]") {
   CHECK(seconds([&] { CHECK_THROWS_AS(session(reshapes), error); }) < 15);
 }
 
+TEST_CASE("operators without what they read or make, behind a layer", "[graph]") {
+  for (const char* op : {"Add", "BatchNormalization", "Relu", "Clip", "Flatten", "Gemm"}) {
+    model m = with_nodes({1, 3}, {make_node("MatMul", {"x", "w"}, "p"), make_node(op, {"p"}, "y")});
+    m.set_weight("w", random_tensor({3, 3}, 1));
+    const model one_input = optimize(m);
+    m.nodes[1].outputs.clear();
+    m.outputs[0].name = "x";
+    m.nodes[0].outputs[0] = "x2";
+    m.nodes[1].inputs[0] = "x2";
+    for (const model& bad : {one_input, m, prune_channels(m, 0.5)}) try {
+        (void)session(bad, {.optimize = false});
+      } catch (const error&) {
+      }
+  }
+}
+
 TEST_CASE("nodes of qtk's own domain read what they hold", "[graph]") {
   model m = with_nodes({2, 3}, {make_node("Linear", {"x"}, "y")});
   m.nodes[0].domain = std::string(qtk_domain);

@@ -149,6 +149,9 @@ class execution_plan {
                                           how.concurrency, cache.packed, how.types_only));
     QTK_CHECK(s.bound.outputs.size() >= n.outputs.size() || s.bound.value, n.label(), "has ",
               n.outputs.size(), " outputs, supported are ", s.bound.outputs.size());
+    for (std::size_t i = 0; i < s.bound.outputs.size(); ++i)
+      QTK_CHECK(i < n.outputs.size() && !n.outputs[i].empty(), n.label(), "output ", i,
+                " has no name");
     s.kernel = profile::intern(s.bound.kernel);
     if (s.bound.value) {
       keep(*std::move(s.bound.value), n.outputs.at(0));

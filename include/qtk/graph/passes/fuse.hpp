@@ -25,7 +25,8 @@ namespace qtk::inline QTK_ABI::passes {
 [[nodiscard]] inline node* follower(model& m, const value_uses& uses, const node& layer) {
   if (!is_layer(layer) || layer.attributes.contains("activation")) return nullptr;
   const auto reader = uses.only_reader(layer.outputs[0]);
-  return reader ? &m.nodes[*reader] : nullptr;
+  const bool makes = reader && !m.nodes[*reader].outputs.empty();
+  return makes && !m.nodes[*reader].outputs[0].empty() ? &m.nodes[*reader] : nullptr;
 }
 
 /// Whether nobody wants more of the node than its first output.
@@ -146,7 +147,8 @@ inline model fuse_residual(model m) {
   for (std::size_t i = m.nodes.size(); i-- > 0;) {
     node& layer = m.nodes[i];
     node* add = layer.has_input(3) ? nullptr : follower(m, uses, layer);
-    if (add == nullptr || !add->is("Add") || gone[static_cast<std::size_t>(add - m.nodes.data())])
+    if (add == nullptr || !add->is("Add") || add->inputs.size() != 2 ||
+        gone[static_cast<std::size_t>(add - m.nodes.data())])
       continue;
     const std::string other = add->inputs[add->inputs[0] == layer.outputs[0] ? 1 : 0];
     if (other == layer.outputs[0] || m.find_weight(other) != nullptr) continue;

@@ -74,7 +74,7 @@ namespace passes {
     const auto reader = uses.only_reader(value);
     if (!reader) return std::nullopt;
     const node& n = m.nodes[*reader];
-    if (n.inputs[0] != value) return std::nullopt;  // a residual or a bound
+    if (n.inputs[0] != value || n.outputs.empty()) return std::nullopt;  // a residual or a bound
     if (is_layer(n))
       return (n.op == "Conv") == planes && n.integer("group", 1) == 1 ? reader : std::nullopt;
     if (planes && n.is("Flatten") && n.integer("axis", 1) == 1)
