@@ -17,7 +17,7 @@ inline model remove_dead(model m) {
   for (std::size_t i = m.nodes.size(); i-- > 0;) {  // readers come after makers
     const node& n = m.nodes[i];
     gone[i] = std::none_of(n.outputs.begin(), n.outputs.end(),
-                           [&](const std::string& v) { return needed.contains(v); });
+                           [&](const std::string& v) { return !v.empty() && needed.contains(v); });
     if (!gone[i]) needed.insert(n.inputs.begin(), n.inputs.end());
   }
   std::erase_if(m.weights, [&](const auto& w) { return !needed.contains(w.first); });
