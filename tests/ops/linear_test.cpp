@@ -1,5 +1,6 @@
 #include <qtk/core/thread_pool.hpp>
 #include <qtk/matmul.hpp>
+#include <qtk/ops/packed_filters.hpp>
 #include <qtk/quantize.hpp>
 
 #include "naive.hpp"
@@ -76,6 +77,24 @@ TEST_CASE("the number of threads does not change a result", "[ops]") {
       }
     }
   }
+}
+
+TEST_CASE("integer sums are exact as far as K may reach, and no further", "[ops]") {
+  const auto extreme = [](std::size_t K) {
+    tensor<int8> w({3, K});
+    std::fill(w.span().begin(), w.span().end(), std::int8_t{-128});
+    w.set_quantization({.block = {1, K}, .scales = {1, 1, 1}, .zero_points = {}});
+    return w;
+  };
+  constexpr std::size_t most = 65793;  // 255 * 128 * most < 2^31
+  tensor<fp32> x({1, most}), y({1, 3});
+  std::fill(x.span().begin(), x.span().end(), 1.0f);  // code 255 of [0, 1]
+  linear{extreme(most)}(x, y);
+  for (const float v : y.span()) CHECK(v == Approx(-128.0 * most).epsilon(1e-6));
+  CHECK_THROWS_WITH(packed_weights(extreme(most + 1)),
+                    Catch::StartsWith("packed_weights: integer sums over 65794 products"));
+  CHECK_THROWS_WITH(packed_filters(extreme(most + 1)), Catch::StartsWith("packed_filters: "));
+  CHECK_NOTHROW(packed_weights(extreme(most + 1), compute::real));
 }
 
 TEST_CASE("misuse of weights says what and where", "[ops]") {

@@ -17,8 +17,8 @@ class packed_filters {
  public:
   packed_filters() = default;
 
-  /// qtk::error for another rank than 2, for integer products of floats, and for codes that are
-  /// more than 8 bits away from their zero point.
+  /// qtk::error for another rank than 2, for integer products of floats, for codes that are more
+  /// than 8 bits away from their zero point, and for more of K under one scale than int32 sums.
   template <storage_format F>
   requires weight_format<std::remove_const_t<F>>
   explicit packed_filters(tensor_view<F> w,
@@ -35,6 +35,7 @@ class packed_filters {
       QTK_CHECK(w.quantization() != nullptr, "packed_filters", "codes without scales");
       const row_scales q(*w.quantization(), w.shape());
       group_size_ = q.group_size;
+      check_exact(group_size_, "packed_filters");
       const std::vector<std::int8_t> codes = centered_codes(w, q);
       pack({.O = O_,
             .K = K_,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "qtk/core/tensor.hpp"
@@ -19,6 +20,14 @@ enum class compute : std::uint8_t { real, integer };
 template <class F>
 concept weight_format =
     float_format<F> || std::same_as<F, int8> || std::same_as<F, int4> || std::same_as<F, uint4>;
+
+/// Integer sums run over the elements of K that share a scale, in int32: products of uint8 and int8
+/// codes reach 255 * 128 each. qtk::error where a sum of so many need not fit.
+inline void check_exact(std::size_t group_size, std::string_view where) {
+  constexpr std::size_t most = 2147483647 / (255 * 128);  // 65793
+  QTK_CHECK(group_size <= most, where, "integer sums over ", group_size,
+            " products may not fit 32 bits, supported are ", most, ": store the weights in groups");
+}
 
 /// The scales of weights (N, K) as kernels read them: one (and a zero point) for each row and group
 /// along K, whatever the block is, per tensor, channel or group.
@@ -48,7 +57,7 @@ class packed_weights {
   packed_weights() = default;
 
   /// qtk::error for what no kernel takes: another rank than 2, and with integer products, floats,
-  /// or int8 with zero points or with groups along K.
+  /// int8 with zero points or with groups along K, or more of K under one scale than int32 sums.
   template <storage_format F>
   requires weight_format<std::remove_const_t<F>>
   explicit packed_weights(tensor_view<F> w, compute how = default_compute<std::remove_const_t<F>>(),
@@ -72,6 +81,7 @@ class packed_weights {
       source.unsigned_codes = std::same_as<format, uint4>;
     }
     source.group_size = group_size_;
+    if (how == compute::integer) check_exact(group_size_, "packed_weights");
     storage_ = buffer(kernel_->packed_bytes(N_, K_, group_size_));
     kernel_->pack(source, storage_.data());
   }
