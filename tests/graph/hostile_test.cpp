@@ -41,7 +41,7 @@ std::vector<node> chain(std::size_t n, const std::string& first, const Make& mak
 
 }  // namespace
 
-TEST_CASE("an axis that is sliced twice", "[graph]") {
+TEST_CASE("an axis that is sliced twice", "[graph][hostile]") {
   model m = with_nodes({6}, {make_node("Slice", {"x", "s", "e", "a"}, "y")});
   m.set_weight("s", graph_ops::int64_list({5, 5}));
   m.set_weight("e", graph_ops::int64_list({6, 6}));
@@ -49,7 +49,7 @@ TEST_CASE("an axis that is sliced twice", "[graph]") {
   CHECK_THROWS_WITH(session(m), "Slice 'y': axis -1 is sliced twice");
 }
 
-TEST_CASE("a convolution behind a Reshape of nothing, or of another shape", "[graph]") {
+TEST_CASE("a convolution behind a Reshape of nothing, or of another shape", "[graph][hostile]") {
   model m =
       with_nodes({1, 1, 4, 4}, {make_node("Reshape", {}, "w"), make_node("Conv", {"x", "w"}, "y")});
   CHECK_THROWS_AS(session(m), error);
@@ -64,7 +64,7 @@ TEST_CASE("a convolution behind a Reshape of nothing, or of another shape", "[gr
   }
 }
 
-TEST_CASE("bounds, groups and dimensions out of all proportion", "[graph]") {
+TEST_CASE("bounds, groups and dimensions out of all proportion", "[graph][hostile]") {
   model clip = with_nodes({4}, {make_node("Clip", {"x", "lo"}, "y")});
   clip.set_weight("lo", tensor<fp32>({0}));
   CHECK_THROWS_WITH(session(clip), "Clip 'y': a bound of shape [0]");
@@ -95,7 +95,7 @@ TEST_CASE("bounds, groups and dimensions out of all proportion", "[graph]") {
   }
 }
 
-TEST_CASE("constants are folded within a budget", "[graph]") {
+TEST_CASE("constants are folded within a budget", "[graph][hostile]") {
   // Each node asks for 32 MiB: all of them together for far more than the model may make.
   std::vector<node> nodes;
   std::vector<std::string> parts;
@@ -118,7 +118,7 @@ TEST_CASE("constants are folded within a budget", "[graph]") {
   CHECK(optimize(m).nodes.size() == 1);
 }
 
-TEST_CASE("long chains take time in proportion", "[graph]") {
+TEST_CASE("long chains take time in proportion", "[graph][hostile]") {
   // Quadratic or recursive passes take minutes or the stack on these.
   const std::size_t n = std::getenv("QTK_TEST_LIGHT") != nullptr ? 1000 : 10000;
   const auto seconds = [](const auto& f) {
@@ -146,7 +146,7 @@ TEST_CASE("long chains take time in proportion", "[graph]") {
   CHECK(seconds([&] { CHECK_THROWS_AS(session(reshapes), error); }) < 15);
 }
 
-TEST_CASE("operators without what they read or make, behind a layer", "[graph]") {
+TEST_CASE("operators without what they read or make, behind a layer", "[graph][hostile]") {
   for (const char* op : {"Add", "BatchNormalization", "Relu", "Clip", "Flatten", "Gemm"}) {
     model m = with_nodes({1, 3}, {make_node("MatMul", {"x", "w"}, "p"), make_node(op, {"p"}, "y")});
     m.set_weight("w", random_tensor({3, 3}, 1));
@@ -162,7 +162,7 @@ TEST_CASE("operators without what they read or make, behind a layer", "[graph]")
   }
 }
 
-TEST_CASE("nodes of qtk's own domain read what they hold", "[graph]") {
+TEST_CASE("nodes of qtk's own domain read what they hold", "[graph][hostile]") {
   model m = with_nodes({2, 3}, {make_node("Linear", {"x"}, "y")});
   m.nodes[0].domain = std::string(qtk_domain);
   CHECK_THROWS_AS(session(m), error);
