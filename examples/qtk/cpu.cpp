@@ -30,7 +30,9 @@ void add_cpu(CLI::App& app) {
                                     {f.avx512dq, "avx512dq"},
                                     {f.avx512vl, "avx512vl"},
                                     {f.avx512_vnni, "avx512_vnni"},
-                                    {f.avx512_bf16, "avx512_bf16"}})
+                                    {f.avx512_bf16, "avx512_bf16"},
+                                    {f.neon_dotprod, "neon_dotprod"},
+                                    {f.neon_i8mm, "neon_i8mm"}})
       if (has) std::printf(" %s", name);
     std::printf("\nisa        %s", qtk::name(qtk::active_isa()).data());
     std::printf(" (of");

@@ -10,18 +10,58 @@
 
 #if QTK_X86_64
 #  include <cpuid.h>
+#elif QTK_AARCH64 && defined(__linux__)
+#  include <sys/auxv.h>
 #endif
 
 namespace qtk::inline QTK_ABI {
 
 /// A set of instructions with kernels of its own, best last.
-enum class isa : std::uint8_t { scalar, generic, neon, avx2, avx512_vnni };
+enum class isa : std::uint8_t {
+  scalar,
+  generic,       // xsimd's default for the compiler's target
+  neon,          // the AArch64 baseline
+  neon_dotprod,  // + udot, sdot
+  neon_i8mm,     // + smmla, usmmla
+  avx2,          // + FMA, F16C
+  avx_vnni,      // vpdpbusd of 256 bits
+  avx512,        // F, BW, DQ, VL
+  avx512_vnni,
+  avx512_bf16,
+};
 
-inline constexpr std::array all_isas{isa::scalar, isa::generic, isa::neon, isa::avx2,
-                                     isa::avx512_vnni};
+inline constexpr std::array all_isas{
+    isa::scalar, isa::generic,  isa::neon,   isa::neon_dotprod, isa::neon_i8mm,
+    isa::avx2,   isa::avx_vnni, isa::avx512, isa::avx512_vnni,  isa::avx512_bf16};
+
+/// The ISA that `i` extends, whose kernels serve where it has none of its own; scalar's is scalar.
+[[nodiscard]] constexpr isa base_of(isa i) noexcept {
+  switch (i) {
+    case isa::scalar:
+    case isa::generic:
+      return isa::scalar;
+    case isa::neon:
+    case isa::avx2:
+      return isa::generic;
+    case isa::avx_vnni:
+    case isa::avx512:
+      return isa::avx2;
+    case isa::neon_dotprod:
+      return isa::neon;
+    case isa::neon_i8mm:
+      return isa::neon_dotprod;
+    case isa::avx512_vnni:
+      return isa::avx512;
+    case isa::avx512_bf16:
+      return isa::avx512_vnni;
+  }
+  return isa::scalar;
+}
 
 [[nodiscard]] constexpr std::string_view name(isa i) noexcept {
-  constexpr std::string_view names[] = {"scalar", "generic", "neon", "avx2", "avx512_vnni"};
+  constexpr std::string_view names[] = {"scalar",      "generic",    "neon",     "neon_dotprod",
+                                        "neon_i8mm",   "avx2",       "avx_vnni", "avx512",
+                                        "avx512_vnni", "avx512_bf16"};
   return names[static_cast<std::size_t>(i)];
 }
 [[nodiscard]] inline std::string_view to_string(isa i) noexcept { return name(i); }
@@ -32,6 +72,7 @@ struct cpu_features {
   bool avx2 = false, fma = false, f16c = false;
   bool avx512f = false, avx512bw = false, avx512dq = false, avx512vl = false;
   bool avx512_vnni = false, avx512_bf16 = false, avx_vnni = false;
+  bool neon_dotprod = false, neon_i8mm = false;
 };
 
 [[nodiscard]] inline cpu_features detect_cpu_features() noexcept {
@@ -59,6 +100,10 @@ struct cpu_features {
     f.avx_vnni = bit(a, 4);
     f.avx512_bf16 = f.avx512f && bit(a, 5);
   }
+#elif QTK_AARCH64 && defined(__linux__)
+  const auto bit = [](unsigned long word, int i) { return ((word >> i) & 1u) != 0; };
+  f.neon_dotprod = bit(getauxval(AT_HWCAP), 20);  // HWCAP_ASIMDDP
+  f.neon_i8mm = bit(getauxval(AT_HWCAP2), 13);    // HWCAP2_I8MM
 #endif
   return f;
 }
@@ -72,16 +117,27 @@ struct cpu_features {
 [[nodiscard]] inline bool supported(isa i) noexcept {
   const cpu_features& f = cpu();
   const bool avx2 = f.avx2 && f.fma && f.f16c;
+  const bool avx512 = avx2 && f.avx512bw && f.avx512dq && f.avx512vl;
   switch (i) {
     case isa::scalar:
     case isa::generic:
       return true;
     case isa::neon:
-      return QTK_AARCH64 != 0;  // part of the AArch64 baseline
+      return QTK_AARCH64 != 0;
+    case isa::neon_dotprod:
+      return f.neon_dotprod;
+    case isa::neon_i8mm:
+      return f.neon_dotprod && f.neon_i8mm;
     case isa::avx2:
       return avx2;
+    case isa::avx_vnni:
+      return avx2 && f.avx_vnni;
+    case isa::avx512:
+      return avx512;
     case isa::avx512_vnni:
-      return avx2 && f.avx512bw && f.avx512dq && f.avx512vl && f.avx512_vnni;
+      return avx512 && f.avx512_vnni;
+    case isa::avx512_bf16:
+      return avx512 && f.avx512_vnni && f.avx512_bf16;
   }
   return false;
 }
@@ -100,7 +156,9 @@ struct cpu_features {
       QTK_CHECK(supported(i), "isa", "this CPU does not support ", text);
       return i;
     }
-  fail(cat("unknown ISA '", text, "' (scalar, generic, neon, avx2, avx512_vnni)"), "isa");
+  std::string known;
+  for (const isa i : all_isas) known += cat(known.empty() ? "" : ", ", name(i));
+  fail(cat("unknown ISA '", text, "' (", known, ")"), "isa");
 }
 
 namespace detail {

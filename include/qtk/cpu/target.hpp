@@ -31,7 +31,10 @@
 #endif
 
 #define QTK_FEATURES_AVX2 "avx2,fma,f16c"
-#define QTK_FEATURES_AVX512_VNNI "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
+#define QTK_FEATURES_AVX_VNNI "avx2,fma,f16c,avxvnni"
+#define QTK_FEATURES_AVX512 "avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"
+#define QTK_FEATURES_AVX512_VNNI QTK_FEATURES_AVX512 ",avx512vnni"
+#define QTK_FEATURES_AVX512_BF16 QTK_FEATURES_AVX512_VNNI ",avx512bf16"
 
 /// g++ 12's own AVX-512 headers read an undefined register on purpose and warn about it under
 /// -Wall.

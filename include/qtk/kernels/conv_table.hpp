@@ -8,36 +8,29 @@ namespace qtk::inline QTK_ABI {
 
 namespace detail {
 
-/// The kernels of one ISA, by conv_op; null: the ISA below serves.
+/// The kernels of one ISA, by conv_op; null: the ISA that it extends serves.
 using conv_row = std::array<const conv_kernel*, conv_op_count>;
 
-inline constexpr conv_row scalar_conv{&conv_entry<scalar::gemm_f32_4x8<gemm_op::f32_f32>>,
-                                      &conv_entry<scalar::gemm_u8s8s32_4x8>};
+/// One row for each ISA, in the order of qtk::isa.
+inline constexpr auto conv_table = [] {
+  std::array<conv_row, all_isas.size()> table{};
+  const auto row = [&](isa i) -> conv_row& { return table[static_cast<std::size_t>(i)]; };
+  row(isa::scalar) = {&conv_entry<scalar::gemm_f32_4x8<gemm_op::f32_f32>>,
+                      &conv_entry<scalar::gemm_u8s8s32_4x8>};
 #if QTK_HAS_XSIMD
-inline constexpr conv_row generic_conv{&conv_entry<generic::gemm_f32_4x2v<gemm_op::f32_f32>>,
-                                       nullptr};
-#else
-inline constexpr conv_row generic_conv{};
-#endif
-#if QTK_AARCH64
-inline constexpr conv_row neon_conv{&conv_entry<neon::gemm_f32_6x16<gemm_op::f32_f32>>,
-                                    &conv_entry<neon::gemm_u8s8s32_6x16>};
-#else
-inline constexpr conv_row neon_conv{};
+  row(isa::generic) = {&conv_entry<generic::gemm_f32_4x2v<gemm_op::f32_f32>>, nullptr};
 #endif
 #if QTK_X86_64
-inline constexpr conv_row avx2_conv{&conv_entry<avx2::gemm_f32_6x16<gemm_op::f32_f32>>,
-                                    &conv_entry<avx2::gemm_u8s8s32_6x16c2>};
-inline constexpr conv_row avx512_vnni_conv{
-    &conv_entry<avx512_vnni::gemm_f32_12x32<gemm_op::f32_f32>>,
-    &conv_entry<avx512_vnni::gemm_s8u8s32_12x32c4>};
-#else
-inline constexpr conv_row avx2_conv{}, avx512_vnni_conv{};
+  row(isa::avx2) = {&conv_entry<avx2::gemm_f32_6x16<gemm_op::f32_f32>>,
+                    &conv_entry<avx2::gemm_u8s8s32_6x16c2>};
+  row(isa::avx512) = {&conv_entry<avx512::gemm_f32_12x32<gemm_op::f32_f32>>, nullptr};
+  row(isa::avx512_vnni) = {nullptr, &conv_entry<avx512_vnni::gemm_s8u8s32_12x32c4>};
+#elif QTK_AARCH64
+  row(isa::neon) = {&conv_entry<neon::gemm_f32_6x16<gemm_op::f32_f32>>,
+                    &conv_entry<neon::gemm_u8s8s32_6x16>};
 #endif
-
-/// In the order of qtk::isa.
-inline constexpr std::array<const conv_row*, all_isas.size()> conv_table{
-    &scalar_conv, &generic_conv, &neon_conv, &avx2_conv, &avx512_vnni_conv};
+  return table;
+}();
 
 }  // namespace detail
 

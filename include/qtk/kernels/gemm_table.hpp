@@ -9,7 +9,7 @@
 #  include "qtk/kernels/avx2/gemm_f32.hpp"
 #  include "qtk/kernels/avx2/gemm_s8s4.hpp"
 #  include "qtk/kernels/avx2/gemm_u8s8.hpp"
-#  include "qtk/kernels/avx512_vnni/gemm_f32.hpp"
+#  include "qtk/kernels/avx512/gemm_f32.hpp"
 #  include "qtk/kernels/avx512_vnni/gemm_s8s4.hpp"
 #  include "qtk/kernels/avx512_vnni/gemm_u8s8.hpp"
 #elif QTK_AARCH64
@@ -22,7 +22,7 @@ namespace qtk::inline QTK_ABI {
 
 namespace detail {
 
-/// The kernels of one ISA, by gemm_op; null: the ISA below serves.
+/// The kernels of one ISA, by gemm_op; null: the ISA that it extends serves.
 using gemm_row = std::array<const gemm_kernel*, gemm_op_count>;
 
 template <template <gemm_op> class F32>
@@ -36,38 +36,35 @@ template <template <gemm_op> class F32>
           s8_s4};
 }
 
-inline constexpr gemm_row scalar_gemm = make_gemm_row<scalar::gemm_f32_4x8>(
-    &gemm_entry<scalar::gemm_u8s8s32_4x8>, &gemm_entry<scalar::gemm_s8s4f32_4x8>);
+/// One row for each ISA, in the order of qtk::isa.
+inline constexpr auto gemm_table = [] {
+  std::array<gemm_row, all_isas.size()> table{};
+  const auto row = [&](isa i) -> gemm_row& { return table[static_cast<std::size_t>(i)]; };
+  row(isa::scalar) = make_gemm_row<scalar::gemm_f32_4x8>(&gemm_entry<scalar::gemm_u8s8s32_4x8>,
+                                                         &gemm_entry<scalar::gemm_s8s4f32_4x8>);
 #if QTK_HAS_XSIMD
-inline constexpr gemm_row generic_gemm = make_gemm_row<generic::gemm_f32_4x2v>(nullptr, nullptr);
-#else
-inline constexpr gemm_row generic_gemm{};
-#endif
-#if QTK_AARCH64
-inline constexpr gemm_row neon_gemm =
-    make_gemm_row<neon::gemm_f32_6x16>(&gemm_entry<neon::gemm_u8s8s32_6x16>, nullptr);
-#else
-inline constexpr gemm_row neon_gemm{};
+  row(isa::generic) = make_gemm_row<generic::gemm_f32_4x2v>(nullptr, nullptr);
 #endif
 #if QTK_X86_64
-inline constexpr gemm_row avx2_gemm = make_gemm_row<avx2::gemm_f32_6x16>(
-    &gemm_entry<avx2::gemm_u8s8s32_6x16c2>, &gemm_entry<avx2::gemm_s8s4f32_6x16c4>);
-inline constexpr gemm_row avx512_vnni_gemm = make_gemm_row<avx512_vnni::gemm_f32_12x32>(
-    &gemm_entry<avx512_vnni::gemm_u8s8s32_12x32c4>, &gemm_entry<avx512_vnni::gemm_s8s4f32_12x32c8>);
-#else
-inline constexpr gemm_row avx2_gemm{}, avx512_vnni_gemm{};
+  row(isa::avx2) = make_gemm_row<avx2::gemm_f32_6x16>(&gemm_entry<avx2::gemm_u8s8s32_6x16c2>,
+                                                      &gemm_entry<avx2::gemm_s8s4f32_6x16c4>);
+  row(isa::avx512) = make_gemm_row<avx512::gemm_f32_12x32>(nullptr, nullptr);
+  row(isa::avx512_vnni)[static_cast<std::size_t>(gemm_op::u8_s8)] =
+      &gemm_entry<avx512_vnni::gemm_u8s8s32_12x32c4>;
+  row(isa::avx512_vnni)[static_cast<std::size_t>(gemm_op::s8_s4)] =
+      &gemm_entry<avx512_vnni::gemm_s8s4f32_12x32c8>;
+#elif QTK_AARCH64
+  row(isa::neon) =
+      make_gemm_row<neon::gemm_f32_6x16>(&gemm_entry<neon::gemm_u8s8s32_6x16>, nullptr);
 #endif
+  return table;
+}();
 
-/// In the order of qtk::isa.
-inline constexpr std::array<const gemm_row*, all_isas.size()> gemm_table{
-    &scalar_gemm, &generic_gemm, &neon_gemm, &avx2_gemm, &avx512_vnni_gemm};
-
-/// Entry `index` of ISA `i`, or of the best one below that has it; scalar has all.
+/// Entry `index` of ISA `i`, or of the nearest one it extends that has it; scalar has all.
 template <class Table>
 [[nodiscard]] const auto& find_kernel(const Table& table, std::size_t index, isa i) {
-  auto at = static_cast<std::size_t>(i);
-  while (at != 0 && (*table[at])[index] == nullptr) --at;
-  return *(*table[at])[index];
+  while (table[static_cast<std::size_t>(i)][index] == nullptr) i = base_of(i);
+  return *table[static_cast<std::size_t>(i)][index];
 }
 
 }  // namespace detail

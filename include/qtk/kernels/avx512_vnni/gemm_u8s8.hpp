@@ -1,11 +1,13 @@
 #pragma once
 
-#include "qtk/kernels/avx512_vnni/gemm_tile.hpp"
+#include "qtk/kernels/avx512/gemm_tile.hpp"
 
 #if QTK_X86_64
 QTK_TARGET_BEGIN(QTK_FEATURES_AVX512_VNNI)
 QTK_IGNORE_UNINITIALIZED_BEGIN
 namespace qtk::inline QTK_ABI::avx512_vnni {
+
+using avx512::broadcast4, avx512::gemm_finish_run, avx512::panels_for, avx512::simd;
 
 /// int32 sums of u8 * s8 by vpdpbusd, which neither saturates nor rounds. Zero points are taken off
 /// in the epilogue, by the sums of the weights.

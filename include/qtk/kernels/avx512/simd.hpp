@@ -9,9 +9,9 @@
 #if QTK_X86_64
 #  include <immintrin.h>
 
-QTK_TARGET_BEGIN(QTK_FEATURES_AVX512_VNNI)
+QTK_TARGET_BEGIN(QTK_FEATURES_AVX512)
 QTK_IGNORE_UNINITIALIZED_BEGIN
-namespace qtk::inline QTK_ABI::avx512_vnni {
+namespace qtk::inline QTK_ABI::avx512 {
 
 /// The `simd` policy of sixteen lanes; see scalar/simd.hpp for what each member means.
 struct simd {
@@ -91,7 +91,7 @@ struct simd {
   }
 };
 
-}  // namespace qtk::inline QTK_ABI::avx512_vnni
+}  // namespace qtk::inline QTK_ABI::avx512
 QTK_IGNORE_UNINITIALIZED_END
 QTK_TARGET_END
 #endif

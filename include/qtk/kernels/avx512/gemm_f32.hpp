@@ -1,11 +1,11 @@
 #pragma once
 
-#include "qtk/kernels/avx512_vnni/gemm_tile.hpp"
+#include "qtk/kernels/avx512/gemm_tile.hpp"
 
 #if QTK_X86_64
-QTK_TARGET_BEGIN(QTK_FEATURES_AVX512_VNNI)
+QTK_TARGET_BEGIN(QTK_FEATURES_AVX512)
 QTK_IGNORE_UNINITIALIZED_BEGIN
-namespace qtk::inline QTK_ABI::avx512_vnni {
+namespace qtk::inline QTK_ABI::avx512 {
 
 /// Sixteen weights of one k as one vector of fp32.
 template <gemm_op Op>
@@ -53,7 +53,7 @@ struct f32_weights {
 
 /// 12 x 32: two panels at a time, 24 accumulators.
 struct f32_12x32 {
-  static constexpr isa target = isa::avx512_vnni;
+  static constexpr isa target = isa::avx512;
   static constexpr std::size_t mr = 12, nr = 16, mc = 144, kc = 192, direct_rows = 3;
   static constexpr const char* names[] = {"gemm_f32f32f32_12x32", "gemm_f32f16f32_12x32",
                                           "gemm_f32bf16f32_12x32", "gemm_f32s8f32_12x32",
@@ -63,7 +63,7 @@ struct f32_12x32 {
 template <gemm_op Op>
 using gemm_f32_12x32 = gemm_f32<Op, f32_12x32, f32_weights<Op>>;
 
-}  // namespace qtk::inline QTK_ABI::avx512_vnni
+}  // namespace qtk::inline QTK_ABI::avx512
 QTK_IGNORE_UNINITIALIZED_END
 QTK_TARGET_END
 #endif

@@ -2,14 +2,14 @@
 
 #include <cstring>
 
-#include "qtk/kernels/avx512_vnni/simd.hpp"
+#include "qtk/kernels/avx512/simd.hpp"
 #include "qtk/kernels/tile.hpp"
 
 #if QTK_X86_64
-QTK_TARGET_BEGIN(QTK_FEATURES_AVX512_VNNI)
+QTK_TARGET_BEGIN(QTK_FEATURES_AVX512)
 QTK_IGNORE_UNINITIALIZED_BEGIN
 /// What the GEMM kernels of this ISA share: the epilogue and the shape of the register tile.
-namespace qtk::inline QTK_ABI::avx512_vnni {
+namespace qtk::inline QTK_ABI::avx512 {
 
 /// Panels of 16 columns, one register wide, that `rows` rows take at once: 24 accumulators at most
 /// leave 8 of the 32 registers for weights and broadcasts, and 8 at least hide the latency of the
@@ -25,7 +25,7 @@ inline __m512i broadcast4(const void* p) noexcept {
 
 #  include "../gemm_finish_body.inl"
 
-}  // namespace qtk::inline QTK_ABI::avx512_vnni
+}  // namespace qtk::inline QTK_ABI::avx512
 QTK_IGNORE_UNINITIALIZED_END
 QTK_TARGET_END
 #endif

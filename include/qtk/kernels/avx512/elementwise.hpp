@@ -1,14 +1,14 @@
 #pragma once
 
-#include "qtk/kernels/avx512_vnni/simd.hpp"
+#include "qtk/kernels/avx512/simd.hpp"
 #include "qtk/kernels/elementwise_types.hpp"
 
 #if QTK_X86_64
-QTK_TARGET_BEGIN(QTK_FEATURES_AVX512_VNNI)
+QTK_TARGET_BEGIN(QTK_FEATURES_AVX512)
 QTK_IGNORE_UNINITIALIZED_BEGIN
-namespace qtk::inline QTK_ABI::avx512_vnni {
+namespace qtk::inline QTK_ABI::avx512 {
 #  include "../elementwise_body.inl"
-}  // namespace qtk::inline QTK_ABI::avx512_vnni
+}  // namespace qtk::inline QTK_ABI::avx512
 QTK_IGNORE_UNINITIALIZED_END
 QTK_TARGET_END
 #endif
