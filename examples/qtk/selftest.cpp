@@ -76,7 +76,8 @@ struct operands {
 double check_product(const qtk::gemm_kernel& kernel, const problem& p, std::mt19937& random) {
   const gemm_op op = kernel.op;
   operands o(op, p, random);
-  const bool four_bits = op == gemm_op::f32_s4 || op == gemm_op::s8_s4;
+  const bool four_bits =
+      op == gemm_op::f32_s4 || op == gemm_op::s8_s4_channel || op == gemm_op::s8_s4;
   const bool codes = four_bits || op == gemm_op::f32_s8 || op == gemm_op::u8_s8;
   const std::size_t group = four_bits || op == gemm_op::f32_s8 ? p.group : p.K;
   const qtk::gemm_weights w{
@@ -92,7 +93,7 @@ double check_product(const qtk::gemm_kernel& kernel, const problem& p, std::mt19
   qtk::buffer workspace(kernel.workspace_bytes(p.M, p.N, p.K, group));
   std::vector<float> c(p.M * p.N);
   qtk::gemm_args args{.M = p.M, .N = p.N, .K = p.K, .m_end = p.M, .n_end = p.N};
-  const bool integer = op == gemm_op::u8_s8 || op == gemm_op::s8_s4;
+  const bool integer = qtk::is_integer(op);
   args.a = integer ? static_cast<const void*>(o.a8.data()) : o.a32.data();
   args.lda = p.K;
   args.a_scales = integer ? o.a_scales.data() : nullptr;
@@ -117,7 +118,7 @@ double check_product(const qtk::gemm_kernel& kernel, const problem& p, std::mt19
     kernel.run(args);
     for (std::size_t m = 0; m < p.M; ++m)
       for (std::size_t n = 0; n < p.N; ++n)
-        if (exact[m * p.N + n] != qtk::reference::integer_product(w, args, m, n))
+        if (exact[m * p.N + n] != qtk::reference::integer_product(op, w, args, m, n))
           return std::numeric_limits<double>::infinity();
   }
   return worst;

@@ -12,14 +12,16 @@
 /// write beyond them. Operands start one element off the alignment that `new` gives.
 namespace qtk_test {
 
-inline constexpr std::array all_ops{gemm_op::f32_f32, gemm_op::f32_f16, gemm_op::f32_bf16,
-                                    gemm_op::f32_s8,  gemm_op::f32_s4,  gemm_op::u8_s8,
-                                    gemm_op::s8_s4};
+inline constexpr std::array all_ops{gemm_op::f32_f32,       gemm_op::f32_f16, gemm_op::f32_bf16,
+                                    gemm_op::f32_s8,        gemm_op::f32_s4,  gemm_op::u8_s8,
+                                    gemm_op::s8_s4_channel, gemm_op::s8_s4};
 
-inline bool is_integer(gemm_op op) { return op == gemm_op::u8_s8 || op == gemm_op::s8_s4; }
 inline bool is_grouped(gemm_op op) {
   return op == gemm_op::f32_s8 || op == gemm_op::f32_s4 || op == gemm_op::s8_s4;
 }
+
+/// Codes with zero points.
+inline bool is_affine(gemm_op op) { return is_grouped(op) || op == gemm_op::s8_s4_channel; }
 
 struct problem {
   gemm_op op;
@@ -54,8 +56,8 @@ struct problem {
     }
     fill_weights();
     const std::size_t groups = group == 0 ? 0 : ceil_div(K, group);
-    if (op == gemm_op::u8_s8 || is_grouped(op)) scales = reals(N * groups, 0.001f, 0.1f);
-    if (is_grouped(op)) {
+    if (op == gemm_op::u8_s8 || is_affine(op)) scales = reals(N * groups, 0.001f, 0.1f);
+    if (is_affine(op) && seed % 4 != 3) {  // else symmetric
       zero_points = exact<std::int32_t>(N * groups);
       for (auto& z : zero_points) z = static_cast<std::int32_t>(random_() % 16) - 8;
     }
@@ -113,7 +115,7 @@ struct problem {
 
   /// u * (terms + 8) * magnitude: every product, sum, scale, bias rounded once in fp32.
   double bound(double magnitude) const {
-    const std::size_t sums = op == gemm_op::u8_s8 ? 0 : op == gemm_op::s8_s4 ? groups() : K;
+    const std::size_t sums = op == gemm_op::s8_s4 ? groups() : is_integer(op) ? 0 : K;
     return (static_cast<double>(sums) + 8) * 0x1p-24 * magnitude;
   }
 

@@ -71,7 +71,8 @@ TEST_CASE("blocks of rows and of k", "[gemm]") {
 }
 
 TEST_CASE("the epilogue in every combination", "[gemm]") {
-  for (const gemm_op op : {gemm_op::f32_f32, gemm_op::u8_s8, gemm_op::s8_s4})
+  for (const gemm_op op :
+       {gemm_op::f32_f32, gemm_op::u8_s8, gemm_op::s8_s4_channel, gemm_op::s8_s4})
     for (int parts = 0; parts < 8; ++parts)
       for (const activation act :
            {activation::none, activation::relu, activation::leaky_relu, activation::clip}) {
@@ -139,7 +140,7 @@ TEST_CASE("integers are exact at the ends of their range", "[gemm]") {
         std::size_t wrong = 0;
         for (std::size_t m = 0; m < p.M; ++m)
           for (std::size_t n = 0; n < p.N; ++n)
-            wrong += c[p.c_index(m, n)] != reference::integer_product(w, args, m, n);
+            wrong += c[p.c_index(m, n)] != reference::integer_product(p.op, w, args, m, n);
         INFO(name(target) << " K " << K << " pattern " << pattern);
         CHECK(wrong == 0);
       }
@@ -175,8 +176,31 @@ TEST_CASE("int4 groups are exact at the ends of their range", "[gemm]") {
   }
 }
 
+TEST_CASE("int4 sums under one scale are exact at the ends of their range", "[gemm]") {
+  const std::uint8_t ends[] = {0x80, 0x7f};  // -128, 127; as two codes: -8 and 0, 7 and -1
+  for (const std::size_t K : {1u, 2u, 7u, 33u, 64u, 1030u})
+    for (unsigned pattern = 0; pattern < 8; ++pattern) {
+      problem p(gemm_op::s8_s4_channel, 9, 35, K, K, pattern);
+      std::mt19937 random(pattern);
+      for (auto& x : p.a_codes) x = ends[pattern < 4 ? pattern & 1 : random() & 1];
+      for (auto& x : p.weights) x = pattern < 4 ? (pattern & 2 ? 0x77 : 0x88) : random() & 0xff;
+      const gemm_weights w = p.source();
+      const gemm_args args = p.args();
+      for (const isa target : isas_under_test()) {
+        const exact<std::int32_t> c = p.run_integers(find_gemm(p.op, target));
+        std::size_t wrong = 0;
+        for (std::size_t m = 0; m < p.M; ++m)
+          for (std::size_t n = 0; n < p.N; ++n)
+            wrong += c[p.c_index(m, n)] != reference::integer_product(p.op, w, args, m, n);
+        INFO(name(target) << " K " << K << " pattern " << pattern);
+        CHECK(wrong == 0);
+      }
+    }
+}
+
 TEST_CASE("groups of zeros give zeros", "[gemm]") {
-  for (const gemm_op op : {gemm_op::f32_s8, gemm_op::f32_s4, gemm_op::s8_s4})
+  for (const gemm_op op :
+       {gemm_op::f32_s8, gemm_op::f32_s4, gemm_op::s8_s4_channel, gemm_op::s8_s4})
     for (const isa target : isas_under_test()) {
       problem p(op, 5, 17, 64, 32, 0);
       for (auto& s : p.scales) s = 0.0f;
@@ -187,7 +211,7 @@ TEST_CASE("groups of zeros give zeros", "[gemm]") {
 }
 
 TEST_CASE("unsigned int4 codes and absent scales", "[gemm]") {
-  for (const gemm_op op : {gemm_op::f32_s4, gemm_op::s8_s4})
+  for (const gemm_op op : {gemm_op::f32_s4, gemm_op::s8_s4_channel, gemm_op::s8_s4})
     for (const isa target : isas_under_test()) {
       problem p(op, 3, 18, 40, 8, 5);
       for (auto& z : p.zero_points) z += 8;  // 0..15
@@ -227,7 +251,7 @@ TEST_CASE("a result doesn't depend on how the work is shared out", "[gemm]") {
 }
 
 TEST_CASE("integer products give the same floats on every ISA", "[gemm]") {
-  for (const gemm_op op : {gemm_op::u8_s8, gemm_op::s8_s4})
+  for (const gemm_op op : {gemm_op::u8_s8, gemm_op::s8_s4_channel, gemm_op::s8_s4})
     for (unsigned seed = 0; seed < (light() ? 2u : 12u); ++seed) {
       problem p(op, 5 + seed, 40, 96 + 17 * seed, 32, seed);
       p.transposed = seed % 2 != 0;

@@ -39,7 +39,7 @@ TEST_CASE("reference: u8 x s8 with zero points and scales", "[gemm]") {
       .N = 1, .K = 3, .data = w, .row_stride = 3, .group_size = 3, .scales = &scale};
   const gemm_args args{
       .M = 1, .N = 1, .K = 3, .a = a, .lda = 3, .a_scales = &a_scale, .a_zero_points = &zero};
-  CHECK(reference::integer_product(weights, args, 0, 0) == 128 * 128 + 127 * 127);
+  CHECK(reference::integer_product(gemm_op::u8_s8, weights, args, 0, 0) == 128 * 128 + 127 * 127);
   CHECK(reference::product(gemm_op::u8_s8, weights, args, 0, 0).value ==
         (128 * 128 + 127 * 127) * 0.125);
 }

@@ -18,6 +18,9 @@ static_assert(std::endian::native == std::endian::little,
 /// (fp32 6x16: 36 instead of 111 GFLOP/s). A literal, because g++ 12 rejects a template parameter.
 #define QTK_UNROLL _Pragma("GCC unroll 64")
 
+/// Parts of microkernels whose arguments are arrays of registers: in memory, were they ever called.
+#define QTK_ALWAYS_INLINE [[gnu::always_inline]] inline
+
 /// Precondition of a kernel: checked in debug builds only, kernels never throw.
 #define QTK_ASSERT(condition) assert(condition)
 

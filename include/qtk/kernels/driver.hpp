@@ -69,15 +69,14 @@ class gemm_driver {
   /// The workspace of a block of rows, carved.
   struct scratch {
     packed_type* a = nullptr;        // packed rows
-    std::int32_t* a_sums = nullptr;  // s8_s4
+    std::int32_t* a_sums = nullptr;  // int4: of each group of each row
     sum_type* sums = nullptr;        // (rows, nc) by tiles, where K is cut
     float* widened = nullptr;        // panels of kc x nr
     std::size_t bytes = 0;
 
     scratch(void* base, std::size_t rows, const layout_type& layout) noexcept {
       a = take<packed_type>(base, rows * layout.packed_k);
-      if constexpr (Kernel::op == gemm_op::s8_s4)
-        a_sums = take<std::int32_t>(base, rows * layout.groups);
+      if constexpr (traits::int4) a_sums = take<std::int32_t>(base, rows * layout.groups);
       if (layout.packed_k > k_block(layout, rows)) sums = take<sum_type>(base, rows * nc);
       if (widens && rows > direct_rows)
         widened = take<float>(base, Kernel::kc * nr * Kernel::panels(direct_rows + 1));
@@ -133,10 +132,18 @@ class gemm_driver {
       const std::size_t begin = tiles_.begin(t);
       packed_type* const to = scratch_.a + begin * layout_.packed_k;
       packer.pack(m_ + begin, tiles_.height(t), to);
-      if constexpr (Kernel::op == gemm_op::s8_s4)
-        packer.sum_groups(to, tiles_.height(t), scratch_.a_sums + begin * layout_.groups);
+      if constexpr (traits::int4)
+        packer.sum_groups(m_ + begin, tiles_.height(t), Kernel::op == gemm_op::s8_s4 ? -8 : 1,
+                          scratch_.a_sums + begin * layout_.groups);
     }
     packed_a_ = scratch_.a;
+  }
+
+  /// Where packed k of a panel begins: for grouped formats the header of its group.
+  [[nodiscard]] const std::byte* codes(std::size_t panel, std::size_t k) const noexcept {
+    return layout_.panel(args_.b, panel) + (traits::grouped
+                                                ? k / layout_.group_k * layout_.group_bytes
+                                                : layout_.header_bytes + layout_.code_bytes(k));
   }
 
   /// Columns [n, n_end), packed k [k, k + length).
@@ -145,20 +152,23 @@ class gemm_driver {
     gemm_tile<packed_type, sum_type> tile{.k = length,
                                           .group_k = layout_.group_k,
                                           .group_bytes = layout_.group_bytes,
+                                          .symmetric = layout_.symmetric,
                                           .accumulate = k > 0};
-    const std::size_t offset = traits::grouped ? group * layout_.group_bytes
-                                               : layout_.header_bytes + layout_.code_bytes(k);
     const bool last = k + length >= layout_.packed_k;
     const std::size_t first_panel = n / nr, panels = ceil_div(n_end, nr) - first_panel;
     const std::size_t wide = Kernel::panels(tiles_.count == 1 ? rows_ : mr);
     alignas(64) sum_type local[max_tile_sums<Kernel>];
     for (std::size_t p = 0; p < panels;) {
       const std::size_t count = p + wide <= panels ? wide : 1;
-      tile.b = layout_.panel(args_.b, first_panel + p) + offset;
+      const std::byte* const b = codes(first_panel + p, k);
+      std::ptrdiff_t ahead = fetch_distance(b, first_panel, first_panel + panels,
+                                            first_panel + p + count, k, k + length);
+      tile.b = b;
       tile.panel_bytes = layout_.panel_bytes;
       tile.skip = traits::grouped ? k % layout_.group_k : 0;
       if constexpr (widens)
         if (rows_ > direct_rows) {
+          ahead = 0;  // widening reads in sequence, which hardware foresees
           Kernel::widen(tile, count, scratch_.widened);
           tile.b = reinterpret_cast<const std::byte*>(scratch_.widened);
           tile.panel_bytes = length * nr * sizeof(float);
@@ -170,11 +180,25 @@ class gemm_driver {
         if constexpr (Kernel::op == gemm_op::s8_s4)
           tile.a_sums = scratch_.a_sums + begin * layout_.groups + group * rows;
         tile.c = k == 0 && last ? local : scratch_.sums + begin * nc + p * nr * rows;
+        tile.ahead = t == 0 ? ahead : 0;
         microkernel(rows, count)(tile);
         if (last) store(tile.c, count, first_panel + p, begin, rows);
       }
       p += count;
     }
+  }
+
+  /// What the first tile of a panel asks for while it multiplies. One tile alone reads weights at
+  /// the speed of memory, a stream for each panel: they are fetched a little ahead. With several,
+  /// the next panel (`next`; of the next block of K or of columns behind the last) has the time of
+  /// all of them to arrive.
+  [[nodiscard]] std::ptrdiff_t fetch_distance(const std::byte* b, std::size_t first,
+                                              std::size_t end, std::size_t next, std::size_t k,
+                                              std::size_t next_k) const noexcept {
+    constexpr std::ptrdiff_t stream = 1024;
+    if (tiles_.count == 1) return stream;
+    if (next < end) return codes(next, k) - b;
+    return (next_k < layout_.packed_k ? codes(first, next_k) : codes(end, 0)) - b;
   }
 
   [[nodiscard]] run_function<Kernel> microkernel(std::size_t rows,
@@ -203,11 +227,16 @@ class gemm_driver {
                             .out = &args_.out};
     if constexpr (traits::integer)
       if (args_.a_scales != nullptr) f.a_scales = args_.a_scales + m * args_.a_scale_stride;
-    if constexpr (Kernel::op == gemm_op::u8_s8) {
+    if constexpr (std::is_same_v<sum_type, std::int32_t>) {
       const std::byte* const header = layout_.panel(args_.b, panel);  // 64-byte aligned
+      const auto* const numbers =
+          reinterpret_cast<const std::int32_t*>(header + nr * sizeof(float));
       f.scales = reinterpret_cast<const float*>(header);
-      if (sizeof(packed_type) == 1 && args_.a_zero_points != nullptr) {
-        f.column_sums = reinterpret_cast<const std::int32_t*>(header + nr * sizeof(float));
+      if constexpr (traits::int4) {
+        f.b_zero_points = numbers;
+        f.a_sums = scratch_.a_sums + (m - m_);
+      } else if (sizeof(packed_type) == 1 && args_.a_zero_points != nullptr) {
+        f.column_sums = numbers;
         f.a_zero_points = args_.a_zero_points + m * args_.a_scale_stride;
       }
       if (args_.c_int != nullptr) return store_integers(f, m, n, columns);
@@ -252,6 +281,7 @@ class gemm_driver {
         std::int32_t sum = static_cast<std::int32_t>(f.sums[i * f.sums_stride + j]);
         if (f.column_sums != nullptr)
           sum -= f.a_zero_points[i * f.a_scale_stride] * f.column_sums[j];
+        if (f.b_zero_points != nullptr) sum -= f.a_sums[i] * f.b_zero_points[j];
         args_.c_int[(m + i) * args_.c_row_stride + (n + j) * args_.c_col_stride] = sum;
       }
   }

@@ -24,6 +24,8 @@ inline void gemm_finish_run(const gemm_finish<Sum>& f) {
         if (f.column_sums != nullptr)
           s = Simd::sub(s, Simd::mul(Simd::set1(f.a_zero_points[i * f.a_scale_stride]),
                                      Simd::load(f.column_sums + j)));
+        if (f.b_zero_points != nullptr)
+          s = Simd::sub(s, Simd::mul(Simd::set1(f.a_sums[i]), Simd::load(f.b_zero_points + j)));
         if (f.row_offsets != nullptr) s = Simd::sub(s, Simd::set1(f.row_offsets[i]));
         const vec scale =
             f.scales == nullptr ? a_scale : Simd::mul(a_scale, Simd::load(f.scales + j));

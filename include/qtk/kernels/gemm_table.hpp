@@ -26,13 +26,16 @@ namespace detail {
 using gemm_row = std::array<const gemm_kernel*, gemm_op_count>;
 
 template <template <gemm_op> class F32>
-[[nodiscard]] constexpr gemm_row make_gemm_row(const gemm_kernel* u8_s8, const gemm_kernel* s8_s4) {
+[[nodiscard]] constexpr gemm_row make_gemm_row(const gemm_kernel* u8_s8,
+                                               const gemm_kernel* s8_s4_channel,
+                                               const gemm_kernel* s8_s4) {
   return {&gemm_entry<F32<gemm_op::f32_f32>>,
           &gemm_entry<F32<gemm_op::f32_f16>>,
           &gemm_entry<F32<gemm_op::f32_bf16>>,
           &gemm_entry<F32<gemm_op::f32_s8>>,
           &gemm_entry<F32<gemm_op::f32_s4>>,
           u8_s8,
+          s8_s4_channel,
           s8_s4};
 }
 
@@ -41,21 +44,25 @@ inline constexpr auto gemm_table = [] {
   std::array<gemm_row, all_isas.size()> table{};
   const auto row = [&](isa i) -> gemm_row& { return table[static_cast<std::size_t>(i)]; };
   row(isa::scalar) = make_gemm_row<scalar::gemm_f32_4x8>(&gemm_entry<scalar::gemm_u8s8s32_4x8>,
+                                                         &gemm_entry<scalar::gemm_s8s4s32_4x8>,
                                                          &gemm_entry<scalar::gemm_s8s4f32_4x8>);
 #if QTK_HAS_XSIMD
-  row(isa::generic) = make_gemm_row<generic::gemm_f32_4x2v>(nullptr, nullptr);
+  row(isa::generic) = make_gemm_row<generic::gemm_f32_4x2v>(nullptr, nullptr, nullptr);
 #endif
 #if QTK_X86_64
   row(isa::avx2) = make_gemm_row<avx2::gemm_f32_6x16>(&gemm_entry<avx2::gemm_u8s8s32_6x16c2>,
+                                                      &gemm_entry<avx2::gemm_s8s4s32_6x16c4>,
                                                       &gemm_entry<avx2::gemm_s8s4f32_6x16c4>);
-  row(isa::avx512) = make_gemm_row<avx512::gemm_f32_12x32>(nullptr, nullptr);
+  row(isa::avx512) = make_gemm_row<avx512::gemm_f32_12x32>(nullptr, nullptr, nullptr);
   row(isa::avx512_vnni)[static_cast<std::size_t>(gemm_op::u8_s8)] =
       &gemm_entry<avx512_vnni::gemm_u8s8s32_12x32c4>;
+  row(isa::avx512_vnni)[static_cast<std::size_t>(gemm_op::s8_s4_channel)] =
+      &gemm_entry<avx512_vnni::gemm_s8s4s32_12x32c8>;
   row(isa::avx512_vnni)[static_cast<std::size_t>(gemm_op::s8_s4)] =
       &gemm_entry<avx512_vnni::gemm_s8s4f32_12x32c8>;
 #elif QTK_AARCH64
   row(isa::neon) =
-      make_gemm_row<neon::gemm_f32_6x16>(&gemm_entry<neon::gemm_u8s8s32_6x16>, nullptr);
+      make_gemm_row<neon::gemm_f32_6x16>(&gemm_entry<neon::gemm_u8s8s32_6x16>, nullptr, nullptr);
 #endif
   return table;
 }();

@@ -28,15 +28,29 @@ namespace qtk::inline QTK_ABI {
 ///   f32_*    A is fp32 and W is widened to fp32 in registers: fp32, fp16, bf16 weights, and
 ///            "weight-only" int8 / int4 (w = scale * (code - zero_point))
 ///   u8_s8    A is uint8 with a zero point per row, W int8; int32 accumulators, exact
-///   s8_s4    A is int8, symmetric, one scale per row; W 4 bits in groups along K, one scale and
-///            zero point per group; int32 within a group, fp32 across groups in ascending order
-enum class gemm_op : std::uint8_t { f32_f32, f32_f16, f32_bf16, f32_s8, f32_s4, u8_s8, s8_s4 };
+///   s8_s4_channel  A is int8, symmetric, one scale per row; W 4 bits, one scale and zero point per
+///            column of C; int32 accumulators, exact
+///   s8_s4    A likewise; W 4 bits in groups along K, one scale and zero point per group; int32
+///            within a group, fp32 across groups in ascending order
+enum class gemm_op : std::uint8_t {
+  f32_f32,
+  f32_f16,
+  f32_bf16,
+  f32_s8,
+  f32_s4,
+  u8_s8,
+  s8_s4_channel,
+  s8_s4,
+};
 
-inline constexpr std::size_t gemm_op_count = 7;
+inline constexpr std::size_t gemm_op_count = 8;
+
+/// Whether A holds codes and products are formed as integers.
+[[nodiscard]] constexpr bool is_integer(gemm_op op) noexcept { return op >= gemm_op::u8_s8; }
 
 [[nodiscard]] constexpr const char* name(gemm_op op) noexcept {
-  constexpr const char* names[] = {"f32_f32", "f32_f16", "f32_bf16", "f32_s8",
-                                   "f32_s4",  "u8_s8",   "s8_s4"};
+  constexpr const char* names[] = {"f32_f32", "f32_f16", "f32_bf16",      "f32_s8",
+                                   "f32_s4",  "u8_s8",   "s8_s4_channel", "s8_s4"};
   return names[static_cast<std::size_t>(op)];
 }
 
@@ -68,7 +82,8 @@ struct gemm_args {
   float* c = nullptr;  // element (m, n) is c[m * c_row_stride + n * c_col_stride]
   std::size_t c_row_stride = 0;
   std::size_t c_col_stride = 1;
-  std::int32_t* c_int = nullptr;  // u8_s8 only: sum of (a - a_zero_point) * w instead of c
+  /// u8_s8 and s8_s4_channel: sums of (a - a_zero_point) * (w - w_zero_point) instead of c.
+  std::int32_t* c_int = nullptr;
   epilogue out{};
 
   void* workspace = nullptr;  // gemm_kernel::workspace_bytes, 64-byte aligned, one for each thread

@@ -15,6 +15,7 @@ namespace qtk::inline QTK_ABI {
 /// The first 64 bytes of packed weights.
 struct alignas(64) packed_prefix {
   std::size_t N, K, group_size;
+  bool symmetric;  // no zero points
 };
 
 /// Layout of W (N, K) for one kernel:
@@ -30,13 +31,16 @@ struct panel_layout : k_layout {
   std::size_t N = 0;
   std::size_t group_bytes = 0;  // header and codes of a full group
   std::size_t panel_bytes = 0;
+  bool symmetric = false;
 
   constexpr panel_layout(std::size_t n, std::size_t k, std::size_t group) noexcept
       : k_layout(k, traits::grouped ? group : k, kr),
         N(n),
         group_bytes(header_bytes + code_bytes(group_k)),
         panel_bytes(round_up(groups * header_bytes + code_bytes(packed_k), 64)) {}
-  explicit panel_layout(const packed_prefix& p) noexcept : panel_layout(p.N, p.K, p.group_size) {}
+  explicit panel_layout(const packed_prefix& p) noexcept : panel_layout(p.N, p.K, p.group_size) {
+    symmetric = p.symmetric;
+  }
 
   [[nodiscard]] constexpr std::size_t total_bytes() const noexcept {
     return sizeof(packed_prefix) + ceil_div(N, nr) * panel_bytes;
@@ -74,26 +78,30 @@ template <class Kernel>
 void write_header(const gemm_weights& w, const panel_layout<Kernel>& layout, std::size_t n,
                   std::size_t columns, std::size_t g, std::byte* header) noexcept {
   using traits = gemm_op_traits<Kernel::op>;
+  const auto zero_point = [&](std::size_t at) {
+    const int stored_as = traits::weight_bits == 4 && !w.unsigned_codes ? 8 : 0;
+    return (w.zero_points == nullptr ? 0 : w.zero_points[at]) + stored_as;
+  };
   float scales[Kernel::nr] = {};
-  std::int32_t sums[Kernel::nr] = {};
+  std::int32_t numbers[Kernel::nr] = {};
   std::int8_t zero_points[Kernel::nr] = {};
   for (std::size_t j = 0; j < columns; ++j) {
     const std::size_t at = (n + j) * layout.groups + g;
     scales[j] = w.scales == nullptr ? 1.0f : w.scales[at];
     if constexpr (traits::grouped) {
-      const int shift = traits::weight_bits == 4 && !w.unsigned_codes ? 8 : 0;
-      zero_points[j] =
-          static_cast<std::int8_t>((w.zero_points == nullptr ? 0 : w.zero_points[at]) + shift);
+      zero_points[j] = static_cast<std::int8_t>(zero_point(at));
+    } else if constexpr (traits::int4) {
+      numbers[j] = zero_point(at);
     } else {
       const auto* row = static_cast<const std::int8_t*>(w.data) + (n + j) * w.row_stride;
-      for (std::size_t k = 0; k < w.K; ++k) sums[j] += row[k];
+      for (std::size_t k = 0; k < w.K; ++k) numbers[j] += row[k];
     }
   }
   std::memcpy(header, scales, sizeof scales);
   if constexpr (traits::grouped)
     std::memcpy(header + sizeof scales, zero_points, sizeof zero_points);
   else
-    std::memcpy(header + sizeof scales, sums, sizeof sums);
+    std::memcpy(header + sizeof scales, numbers, sizeof numbers);
 }
 
 }  // namespace detail
@@ -104,7 +112,8 @@ void pack_weights(const gemm_weights& w, void* packed) noexcept {
   using traits = gemm_op_traits<Kernel::op>;
   const panel_layout<Kernel> layout(w.N, w.K, w.group_size);
   std::memset(packed, 0, layout.total_bytes());
-  const packed_prefix prefix{w.N, w.K, layout.group_size};
+  const packed_prefix prefix{w.N, w.K, layout.group_size,
+                             w.zero_points == nullptr && !w.unsigned_codes};
   std::memcpy(packed, &prefix, sizeof prefix);
   auto* panel = static_cast<std::byte*>(packed) + sizeof prefix;
   for (std::size_t n = 0; n < w.N; n += Kernel::nr, panel += layout.panel_bytes) {

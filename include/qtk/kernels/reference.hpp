@@ -26,6 +26,7 @@ namespace qtk::inline QTK_ABI::reference {
     case gemm_op::u8_s8:
       return static_cast<const std::int8_t*>(w.data)[at];
     case gemm_op::f32_s4:
+    case gemm_op::s8_s4_channel:
     case gemm_op::s8_s4:
       break;
   }
@@ -45,19 +46,21 @@ namespace qtk::inline QTK_ABI::reference {
                                      std::size_t k) noexcept {
   const std::size_t at = m * args.lda + k;
   if (op == gemm_op::u8_s8) return static_cast<const std::uint8_t*>(args.a)[at];
-  if (op == gemm_op::s8_s4) return static_cast<const std::int8_t*>(args.a)[at];
+  if (is_integer(op)) return static_cast<const std::int8_t*>(args.a)[at];
   return double{static_cast<const float*>(args.a)[at]};
 }
 
-/// u8_s8: sum over k of (a - a_zero_point) * w, the number that c_int receives.
-[[nodiscard]] inline std::int64_t integer_product(const gemm_weights& w, const gemm_args& args,
+/// u8_s8 and s8_s4_channel: sum over k of (a - a_zero_point) * (w - w_zero_point), the number that
+/// c_int receives.
+[[nodiscard]] inline std::int64_t integer_product(gemm_op op, const gemm_weights& w, const gemm_args& args,
                                                   std::size_t m, std::size_t n) noexcept {
   const std::int64_t zero =
       args.a_zero_points == nullptr ? 0 : args.a_zero_points[m * args.a_scale_stride];
+  const std::int64_t w_zero = w.zero_points == nullptr ? 0 : w.zero_points[weight_group(w, n, 0)];
   std::int64_t sum = 0;
   for (std::size_t k = 0; k < args.K; ++k)
-    sum += (static_cast<std::int64_t>(row_code(gemm_op::u8_s8, args, m, k)) - zero) *
-           static_cast<std::int64_t>(weight_code(gemm_op::u8_s8, w, n, k));
+    sum += (static_cast<std::int64_t>(row_code(op, args, m, k)) - zero) *
+           (static_cast<std::int64_t>(weight_code(op, w, n, k)) - w_zero);
   return sum;
 }
 
@@ -92,9 +95,8 @@ struct element {
 /// C(m, n) = f(sum over k of A(m, k) * W(n, k) + bias[n] + residual[m, n]), all real.
 [[nodiscard]] inline element product(gemm_op op, const gemm_weights& w, const gemm_args& args,
                                      std::size_t m, std::size_t n) noexcept {
-  const bool integer = op == gemm_op::u8_s8 || op == gemm_op::s8_s4;
   double a_scale = 1.0, a_zero = 0.0;
-  if (integer) {
+  if (is_integer(op)) {
     const std::size_t at = m * args.a_scale_stride;
     if (args.a_scales != nullptr) a_scale = double{args.a_scales[at]};
     if (op == gemm_op::u8_s8 && args.a_zero_points != nullptr) a_zero = args.a_zero_points[at];

@@ -2,9 +2,29 @@
 
 #include "qtk/kernels/panels.hpp"
 
-/// Packs rows of A for a tile: rows interleaved, kr codes of a row side by side. Plain C++ for all
-/// ISAs.
+/// Packs rows of A for a tile: rows interleaved, kr codes of a row side by side. Plain C++ and
+/// short vectors that every target has.
 namespace qtk::inline QTK_ABI {
+
+/// Sum of `count` codes.
+[[nodiscard]] inline std::int32_t sum_codes(const std::int8_t* codes, std::size_t count) noexcept {
+  using bytes = std::int8_t __attribute__((vector_size(8)));
+  using words = std::int16_t __attribute__((vector_size(16)));
+  std::int32_t sum = 0;
+  std::size_t i = 0;
+  while (count - i >= 8) {
+    words total{};  // 255 times 128 fit int16
+    for (const std::size_t end = i + std::min<std::size_t>((count - i) / 8, 255) * 8; i < end;
+         i += 8) {
+      bytes b;
+      std::memcpy(&b, codes + i, sizeof b);
+      total += __builtin_convertvector(b, words);
+    }
+    for (std::size_t lane = 0; lane < 8; ++lane) sum += total[lane];
+  }
+  for (; i < count; ++i) sum += codes[i];
+  return sum;
+}
 
 template <class Source, class Packed, std::size_t Kr>
 class row_packer {
@@ -26,45 +46,62 @@ class row_packer {
     }
   }
 
-  /// Sums of the packed codes over each group: (groups, rows).
-  void sum_groups(const Packed* packed, std::size_t rows, std::int32_t* sums) const noexcept {
-    for (std::size_t g = 0; g < layout_.groups; ++g, sums += rows) {
-      const std::size_t begin = g * layout_.group_k;
-      const std::size_t end = std::min(begin + layout_.group_k, layout_.packed_k);
-      std::fill_n(sums, rows, 0);
-      for (std::size_t k = begin; k < end; k += Kr)
-        for (std::size_t i = 0; i < rows; ++i)
-          for (std::size_t r = 0; r < Kr; ++r) sums[i] += packed[k * rows + i * Kr + r];
+  /// `factor` times the sum of the codes of each group: (groups, rows).
+  void sum_groups(std::size_t m, std::size_t rows, std::int32_t factor,
+                  std::int32_t* sums) const noexcept {
+    for (std::size_t i = 0; i < rows; ++i) {
+      const Source* const row = source(m + i, 0);
+      for (std::size_t g = 0; g < layout_.groups; ++g) {
+        const std::size_t begin = std::min(args_.K, g * layout_.group_size);
+        const std::size_t end = std::min(args_.K, begin + layout_.group_size);
+        sums[g * rows + i] = factor * sum_codes(row + begin, end - begin);
+      }
     }
   }
 
  private:
-  [[nodiscard]] std::int32_t zero_point(std::size_t m) const noexcept {
+  [[nodiscard]] const Source* source(std::size_t m, std::size_t k) const noexcept {
+    return static_cast<const Source*>(args_.a) + m * args_.lda + k;
+  }
+  [[nodiscard]] Packed zero_point(std::size_t m) const noexcept {
     if constexpr (std::is_same_v<Source, std::uint8_t>)
-      return args_.a_zero_points == nullptr ? 0 : args_.a_zero_points[m * args_.a_scale_stride];
-    else
-      return 0;
+      if (args_.a_zero_points != nullptr)
+        return static_cast<Packed>(args_.a_zero_points[m * args_.a_scale_stride]);
+    static_cast<void>(m);
+    return 0;
   }
   /// int16 kernels take the zero point off here; padding then is zero.
   static constexpr bool subtracts = sizeof(Packed) > sizeof(Source);
-  [[nodiscard]] static Packed convert(Source x, std::int32_t zero) noexcept {
-    if constexpr (subtracts)
-      return static_cast<Packed>(x - zero);
-    else
-      return x;
-  }
 
   void pack_chunk(std::size_t m, std::size_t rows, std::size_t k0, std::size_t length,
                   Packed* to) const noexcept {
-    const std::size_t body = length - length % Kr;
     for (std::size_t i = 0; i < rows; ++i) {
-      const auto* row = static_cast<const Source*>(args_.a) + (m + i) * args_.lda + k0;
-      const std::int32_t zero = zero_point(m + i);
-      for (std::size_t k = 0; k < body; k += Kr)
-        for (std::size_t r = 0; r < Kr; ++r) to[k * rows + i * Kr + r] = convert(row[k + r], zero);
-      for (std::size_t k = body; k < length; ++k)
-        to[body * rows + i * Kr + k - body] = convert(row[k], zero);
+      const Source* const row = source(m + i, k0);
+      std::size_t k = 0;
+      if constexpr (subtracts) {
+        const Packed zero = zero_point(m + i);
+        static_assert(std::is_same_v<Source, std::uint8_t> && std::is_same_v<Packed, std::int16_t>);
+        using codes = std::uint8_t __attribute__((vector_size(8)));
+        using values = std::int16_t __attribute__((vector_size(16)));
+        for (; k + 8 <= length; k += 8) {
+          codes c;
+          std::memcpy(&c, row + k, sizeof c);
+          const values v = __builtin_convertvector(c, values) - zero;
+          Packed wide[8];
+          std::memcpy(wide, &v, sizeof v);
+          for (std::size_t w = 0; w < 8; w += Kr) copy(wide + w, to + (k + w) * rows + i * Kr);
+        }
+        for (; k < length; ++k)
+          to[k / Kr * Kr * rows + i * Kr + k % Kr] = static_cast<Packed>(row[k] - zero);
+      } else {
+        for (; k + Kr <= length; k += Kr) copy(row + k, to + k * rows + i * Kr);
+        for (std::size_t r = 0; k + r < length; ++r) to[k * rows + i * Kr + r] = row[k + r];
+      }
     }
+  }
+  /// Kr codes at once: g++ -O2 copies them byte by byte.
+  static void copy(const Packed* from, Packed* to) noexcept {
+    std::memcpy(to, from, Kr * sizeof(Packed));
   }
 
   const gemm_args& args_;

@@ -29,7 +29,7 @@ class workspace_cursor {
 };
 
 /// The activations of one product as the integer kernels want them: per row (M, K) or, for an
-/// image, as one row. uint8 with a zero point for u8_s8, int8 symmetric for s8_s4.
+/// image, as one row. uint8 with a zero point for u8_s8, int8 symmetric for int4 weights.
 struct quantized_activations {
   void* codes = nullptr;  // (rows, cols)
   float* scales = nullptr;
@@ -45,7 +45,7 @@ struct quantized_activations {
         zero_points(w.take<std::int32_t>(rows)) {}
 
   /// Quantizes row r of x (cols floats) by choose_params: asymmetric uint8 for u8_s8 (ONNX
-  /// DynamicQuantizeLinear), symmetric int8 for s8_s4. qtk::error for infinities.
+  /// DynamicQuantizeLinear), symmetric int8 for int4 weights. qtk::error for infinities.
   void quantize_row(const elementwise_kernels& k, gemm_op op, std::size_t r, std::size_t cols,
                     const float* x) const {
     value_range range;
@@ -96,8 +96,7 @@ class linear {
                    .c = y,
                    .c_row_stride = ldy,
                    .out = out};
-    const bool integer = kernel.op == gemm_op::u8_s8 || kernel.op == gemm_op::s8_s4;
-    if (integer) {
+    if (is_integer(kernel.op)) {
       const quantized_activations q(scratch, M, args.K);
       const elementwise_kernels& k = find_elementwise(kernel.target);
       const std::size_t chunk = rows_per_task(M, executor.concurrency());
@@ -144,10 +143,7 @@ class linear {
     return std::max<std::size_t>(1, ceil_div(M, concurrency));
   }
   [[nodiscard]] std::size_t activation_bytes(std::size_t M) const {
-    const gemm_op op = weights_.kernel().op;
-    return op == gemm_op::u8_s8 || op == gemm_op::s8_s4
-               ? quantized_activations::bytes(M, weights_.K())
-               : 0;
+    return is_integer(weights_.kernel().op) ? quantized_activations::bytes(M, weights_.K()) : 0;
   }
   [[nodiscard]] std::size_t per_task_bytes(std::size_t M) const {
     return workspace_cursor::aligned(

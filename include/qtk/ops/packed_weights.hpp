@@ -61,8 +61,7 @@ class packed_weights {
   template <storage_format F>
   requires weight_format<std::remove_const_t<F>>
   explicit packed_weights(tensor_view<F> w, compute how = default_compute<std::remove_const_t<F>>(),
-                          isa target = active_isa())
-      : kernel_(&find_gemm(op_for<std::remove_const_t<F>>(how), target)) {
+                          isa target = active_isa()) {
     using format = std::remove_const_t<F>;
     QTK_CHECK(w.shape().rank() == 2, "packed_weights", "weights ", w.shape(), " are not (N, K)");
     N_ = w.shape()[0];
@@ -81,6 +80,7 @@ class packed_weights {
       source.unsigned_codes = std::same_as<format, uint4>;
     }
     source.group_size = group_size_;
+    kernel_ = &find_gemm(op_for<format>(how, group_size_ < K_), target);
     if (how == compute::integer) check_exact(group_size_, "packed_weights");
     storage_ = buffer(kernel_->packed_bytes(N_, K_, group_size_));
     kernel_->pack(source, storage_.data());
@@ -111,9 +111,10 @@ class packed_weights {
 
  private:
   template <weight_format F>
-  static gemm_op op_for(compute how) {
+  static gemm_op op_for(compute how, [[maybe_unused]] bool grouped) {
     if constexpr (F::quantized) {
-      if (how == compute::integer) return F::packed ? gemm_op::s8_s4 : gemm_op::u8_s8;
+      if (how == compute::integer)
+        return !F::packed ? gemm_op::u8_s8 : grouped ? gemm_op::s8_s4 : gemm_op::s8_s4_channel;
       return F::packed ? gemm_op::f32_s4 : gemm_op::f32_s8;
     } else {
       QTK_CHECK(how == compute::real, "packed_weights", "integer products of ", name(F::id));

@@ -19,9 +19,29 @@ struct gemm_u8s8s32_6x16c2 {
   static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
   static constexpr std::size_t order(std::size_t j, std::size_t k) { return j * kr + k; }
 
+  /// kr of k: acc (Rows, 2 * Panels) += a * codes.
+  template <std::size_t Rows, std::size_t Panels, class Acc>
+  QTK_ALWAYS_INLINE static void step(const std::int16_t* a, const std::byte* b,
+                                     std::size_t panel_bytes, Acc& acc) {
+    QTK_UNROLL
+    for (std::size_t p = 0; p < Panels; ++p) {
+      const auto* codes = reinterpret_cast<const __m128i*>(b + p * panel_bytes);
+      const __m256i lo = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes));
+      const __m256i hi = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes + 1));
+      QTK_UNROLL
+      for (std::size_t i = 0; i < Rows; ++i) {
+        const __m256i x = broadcast4(a + i * kr);
+        acc[i][2 * p] = _mm256_add_epi32(acc[i][2 * p], _mm256_madd_epi16(x, lo));
+        acc[i][2 * p + 1] = _mm256_add_epi32(acc[i][2 * p + 1], _mm256_madd_epi16(x, hi));
+        // Row after row: g++ 12 would form all products first and spill the sums.
+        __asm__("" : "+x"(acc[i][2 * p]), "+x"(acc[i][2 * p + 1]));
+      }
+    }
+  }
+
   template <std::size_t Rows, std::size_t Panels>
   static void run(const gemm_tile<std::int16_t, std::int32_t>& t) {
-    constexpr std::size_t columns = 2 * Panels;
+    constexpr std::size_t columns = 2 * Panels, unroll = 2;
     __m256i acc[Rows][columns];
     QTK_UNROLL
     for (std::size_t i = 0; i < Rows; ++i) {
@@ -31,20 +51,17 @@ struct gemm_u8s8s32_6x16c2 {
     }
     const std::int16_t* a = t.a;
     const std::byte* b = t.b;
-    for (std::size_t k = 0; k < t.k; k += kr, a += kr * Rows, b += kr * nr) {
+    std::size_t k = t.k;
+    for (; k >= unroll * kr; k -= unroll * kr) {
       QTK_UNROLL
-      for (std::size_t p = 0; p < Panels; ++p) {
-        const auto* codes = reinterpret_cast<const __m128i*>(b + p * t.panel_bytes);
-        const __m256i lo = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes));
-        const __m256i hi = _mm256_cvtepi8_epi16(_mm_loadu_si128(codes + 1));
-        QTK_UNROLL
-        for (std::size_t i = 0; i < Rows; ++i) {
-          const __m256i x = broadcast4(a + i * kr);
-          acc[i][2 * p] = _mm256_add_epi32(acc[i][2 * p], _mm256_madd_epi16(x, lo));
-          acc[i][2 * p + 1] = _mm256_add_epi32(acc[i][2 * p + 1], _mm256_madd_epi16(x, hi));
-        }
-      }
+      for (std::size_t p = 0; p < Panels; ++p)
+        prefetch_lines<unroll * kr * nr>(b + p * t.panel_bytes + t.ahead);
+      QTK_UNROLL
+      for (std::size_t u = 0; u < unroll; ++u, a += kr * Rows, b += kr * nr)
+        step<Rows, Panels>(a, b, t.panel_bytes, acc);
     }
+    for (; k != 0; k -= kr, a += kr * Rows, b += kr * nr)
+      step<Rows, Panels>(a, b, t.panel_bytes, acc);
     QTK_UNROLL
     for (std::size_t i = 0; i < Rows; ++i) {
       QTK_UNROLL

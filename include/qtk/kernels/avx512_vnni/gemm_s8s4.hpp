@@ -11,35 +11,27 @@ using avx512::broadcast4, avx512::gemm_finish_run, avx512::panels_for, avx512::s
 
 #  include "../gemm_s8s4_body.inl"
 
-/// s8 times int4 in groups: the codes are vpdpbusd's unsigned operand, A its signed one.
-/// A step of codes is 64 bytes, 8 k of 16 columns: the low nibbles are k 0..3, the high ones 4..7.
-struct gemm_s8s4f32_12x32c8 {
-  static constexpr gemm_op op = gemm_op::s8_s4;
-  static constexpr isa target = isa::avx512_vnni;
-  static constexpr const char* name = "gemm_s8s4f32_12x32c8";
-  static constexpr std::size_t mr = 12, nr = 16, kr = 8, mc = 144, kc = 1024;
-  using a_packed = std::int8_t;
-  static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
+/// int8 rows times 4-bit codes, which are vpdpbusd's unsigned operand. A step of codes is 64 bytes,
+/// 8 k of 16 columns: the low nibbles are k 0..3, the high ones 4..7.
+struct int4_steps {
+  static constexpr std::size_t nr = 16, kr = 8, step_bytes = nr * kr / 2;
+
   static constexpr std::size_t order(std::size_t j, std::size_t k) {
     return (j * 4 + k % 4) * 2 + k / 4;
   }
 
+  /// dots += the products of k elements.
   template <std::size_t Rows, std::size_t Panels>
-  static void multiply(const std::int8_t* a, const std::byte* codes, std::size_t panel_bytes,
-                       std::size_t k, std::int32_t* dots) {
-    constexpr std::size_t step_bytes = nr * kr / 2;
-    __m512i acc[Rows][Panels];
-    QTK_UNROLL
-    for (std::size_t i = 0; i < Rows; ++i) {
-      QTK_UNROLL
-      for (std::size_t j = 0; j < Panels; ++j) acc[i][j] = _mm512_setzero_si512();
-    }
-    for (std::size_t s = 0; s < k; s += kr, a += kr * Rows, codes += step_bytes) {
-      const __m512i mask = _mm512_set1_epi8(15);
+  QTK_ALWAYS_INLINE static void run(const std::int8_t* a, const std::byte* codes,
+                                    std::size_t panel_bytes, std::ptrdiff_t ahead, std::size_t k,
+                                    __m512i (&dots)[Rows][Panels]) {
+    const __m512i mask = _mm512_set1_epi8(15);
+    for (; k != 0; k -= kr, a += kr * Rows, codes += step_bytes) {
       __m512i lo[Panels], hi[Panels];
       QTK_UNROLL
       for (std::size_t j = 0; j < Panels; ++j) {
         const __m512i both = _mm512_loadu_si512(codes + j * panel_bytes);
+        prefetch_lines<step_bytes>(codes + j * panel_bytes + ahead);
         lo[j] = _mm512_and_si512(both, mask);
         hi[j] = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
       }
@@ -47,24 +39,75 @@ struct gemm_s8s4f32_12x32c8 {
       for (std::size_t i = 0; i < Rows; ++i) {
         const __m512i x = broadcast4(a + i * kr), y = broadcast4(a + i * kr + 4);
         QTK_UNROLL
-        for (std::size_t j = 0; j < Panels; ++j) {
-          acc[i][j] = _mm512_dpbusd_epi32(acc[i][j], lo[j], x);
-          acc[i][j] = _mm512_dpbusd_epi32(acc[i][j], hi[j], y);
-        }
+        for (std::size_t j = 0; j < Panels; ++j)
+          dots[i][j] = _mm512_dpbusd_epi32(dots[i][j], lo[j], x);
+        QTK_UNROLL
+        for (std::size_t j = 0; j < Panels; ++j)
+          dots[i][j] = _mm512_dpbusd_epi32(dots[i][j], hi[j], y);
       }
     }
+  }
+};
+
+/// s8 times int4 in groups.
+struct gemm_s8s4f32_12x32c8 : int4_steps {
+  static constexpr gemm_op op = gemm_op::s8_s4;
+  static constexpr isa target = isa::avx512_vnni;
+  static constexpr const char* name = "gemm_s8s4f32_12x32c8";
+  static constexpr std::size_t mr = 12, mc = 144, kc = 1024;
+  using a_packed = std::int8_t;
+  static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
+
+  template <std::size_t Rows, std::size_t Panels>
+  QTK_ALWAYS_INLINE static void multiply(const std::int8_t* a, const std::byte* codes,
+                                         std::size_t panel_bytes, std::ptrdiff_t ahead,
+                                         std::size_t k, const std::int32_t* start,
+                                         __m512i (&dots)[Rows][Panels]) {
     QTK_UNROLL
     for (std::size_t i = 0; i < Rows; ++i) {
       QTK_UNROLL
-      for (std::size_t j = 0; j < Panels; ++j)
-        _mm512_storeu_si512(dots + (i * Panels + j) * nr, acc[i][j]);
+      for (std::size_t j = 0; j < Panels; ++j) dots[i][j] = _mm512_set1_epi32(start[i]);
     }
+    int4_steps::run<Rows, Panels>(a, codes, panel_bytes, ahead, k, dots);
   }
   template <std::size_t Rows, std::size_t Panels>
   static void run(const gemm_tile<std::int8_t, float>& t) {
     gemm_s8s4_run<gemm_s8s4f32_12x32c8, Rows, Panels>(t);
   }
   static void finish(const gemm_finish<float>& f) { gemm_finish_run<simd, nr>(f); }
+};
+
+/// s8 times int4 under one scale.
+struct gemm_s8s4s32_12x32c8 : int4_steps {
+  static constexpr gemm_op op = gemm_op::s8_s4_channel;
+  static constexpr isa target = isa::avx512_vnni;
+  static constexpr const char* name = "gemm_s8s4s32_12x32c8";
+  static constexpr std::size_t mr = 12, mc = 144, kc = 1024;
+  using a_packed = std::int8_t;
+  static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
+
+  template <std::size_t Rows, std::size_t Panels>
+  static void run(const gemm_tile<std::int8_t, std::int32_t>& t) {
+    __m512i sums[Rows][Panels];
+    QTK_UNROLL
+    for (std::size_t i = 0; i < Rows; ++i) {
+      QTK_UNROLL
+      for (std::size_t j = 0; j < Panels; ++j)
+        sums[i][j] =
+            t.accumulate ? _mm512_loadu_si512(t.c + (i * Panels + j) * nr) : _mm512_setzero_si512();
+    }
+    int4_steps::run<Rows, Panels>(t.a, t.b, t.panel_bytes, t.ahead, t.k, sums);
+    QTK_UNROLL
+    for (std::size_t i = 0; i < Rows; ++i) {
+      QTK_UNROLL
+      for (std::size_t j = 0; j < Panels; ++j)
+        _mm512_storeu_si512(t.c + (i * Panels + j) * nr, sums[i][j]);
+    }
+  }
+  template <class Sum>
+  static void finish(const gemm_finish<Sum>& f) {
+    gemm_finish_run<simd, nr>(f);
+  }
 };
 
 }  // namespace qtk::inline QTK_ABI::avx512_vnni
