@@ -36,7 +36,8 @@ inline void gemm_f32_run(const gemm_tile<float, float>& t) {
   constexpr std::size_t vectors = Weights::nr / simd::width, columns = Panels * vectors;
   // Loops of fewer instructions than this makes are held up by their own jump (AVX2, 6 x 16: 93
   // instead of 97 GFLOP/s; 4 x 16: 60 instead of 92).
-  constexpr std::size_t unroll = Rows * columns < 24 ? 4 : 2;
+  // Not where weights are scaled: that is long enough, and g++ 12 spills.
+  constexpr std::size_t unroll = Weights::header_bytes != 0 ? 1 : Rows * columns < 24 ? 4 : 2;
   const std::size_t panel_bytes = t.panel_bytes;
   simd::f32 acc[Rows][columns];
   QTK_UNROLL
@@ -102,6 +103,8 @@ inline void gemm_f32_widen(const gemm_tile<float, float>& t, std::size_t panels,
 /// The kernel of fp32 rows and weights of one format. `Tile` holds what differs between the ISAs:
 ///   target, mr, nr, mc, kc, panels(rows)
 ///   names[gemm_op]
+///   grouped_panels(rows)    those of rows <= direct_rows where scales and zero points, too, are to
+///                  stay in registers
 ///   direct_rows    so many rows at most take weights that are widened in registers
 template <gemm_op Op, class Tile, class Weights>
 struct gemm_f32 : Tile {
@@ -110,6 +113,10 @@ struct gemm_f32 : Tile {
   static constexpr const char* name = Tile::names[static_cast<std::size_t>(Op)];
   using a_packed = float;
   static constexpr std::size_t direct_rows = Op == gemm_op::f32_f32 ? Tile::mr : Tile::direct_rows;
+  static constexpr std::size_t panels(std::size_t rows) {
+    return gemm_op_traits<Op>::grouped && rows <= direct_rows ? Tile::grouped_panels(rows)
+                                                              : Tile::panels(rows);
+  }
   using widened = gemm_f32<gemm_op::f32_f32, Tile, typename Weights::plain>;
   static constexpr std::size_t order(std::size_t j, std::size_t) { return Weights::order(j); }
 

@@ -65,6 +65,7 @@ struct f32_6x16 {
                                           "gemm_f32bf16f32_6x16", "gemm_f32s8f32_6x16",
                                           "gemm_f32s4f32_6x16"};
   static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
+  static constexpr std::size_t grouped_panels(std::size_t rows) { return rows == 1 ? 2 : 1; }
 };
 template <gemm_op Op>
 using gemm_f32_6x16 = gemm_f32<Op, f32_6x16, f32_weights<Op>>;

@@ -59,6 +59,7 @@ struct f32_12x32 {
                                           "gemm_f32bf16f32_12x32", "gemm_f32s8f32_12x32",
                                           "gemm_f32s4f32_12x32"};
   static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
+  static constexpr std::size_t grouped_panels(std::size_t rows) { return panels_for(rows); }
 };
 template <gemm_op Op>
 using gemm_f32_12x32 = gemm_f32<Op, f32_12x32, f32_weights<Op>>;

@@ -36,6 +36,7 @@ struct f32_4x2v {
                                           "gemm_f32bf16f32_4x2v", "gemm_f32s8f32_4x2v",
                                           "gemm_f32s4f32_4x2v"};
   static constexpr std::size_t panels(std::size_t rows) { return rows <= 2 ? 2 : 1; }
+  static constexpr std::size_t grouped_panels(std::size_t) { return 1; }
 };
 template <gemm_op Op>
 using gemm_f32_4x2v = gemm_f32<Op, f32_4x2v, f32_weights<Op, f32_4x2v::nr>>;
