@@ -130,6 +130,14 @@ class name_filter {
   std::regex pattern_;
 };
 
+/// --benchmark_list_tests shall list the names as they are reported.
+bool only_lists(int argc, char** argv) {
+  return std::any_of(argv + 1, argv + argc, [](const char* arg) {
+    return std::string_view(arg) == "--benchmark_list_tests" ||
+           std::string_view(arg) == "--benchmark_list_tests=true";
+  });
+}
+
 /// --benchmark_min_time, which Google Benchmark keeps to itself: seconds for each competitor.
 double min_seconds(int argc, char** argv) {
   double seconds = 0.5;
@@ -141,6 +149,7 @@ double min_seconds(int argc, char** argv) {
 
 void run(int argc, char** argv) {
   const double seconds = min_seconds(argc, argv);
+  const bool list = only_lists(argc, argv);
   const reporters out(argc, argv);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) std::exit(1);
@@ -159,6 +168,10 @@ void run(int argc, char** argv) {
           const std::string full = cat("gemm/", f.name, "/M:", s.M, "/N:", s.N, "/K:", s.K,
                                        "/threads:", threads, "/", who);
           if (!selected(full)) return;
+          if (list) {
+            std::puts(full.c_str());
+            return;
+          }
           benchmark::RegisterBenchmark(full.c_str(),
                                        [&c, &m, member = c.join(library)](benchmark::State& state) {
                                          report(state, c, member, m);
@@ -171,7 +184,7 @@ void run(int argc, char** argv) {
         for (const peer_library& library : peer_libraries)
           if (library.has(f.peer)) add(&library);
       }
-  out.run();
+  if (!list) out.run();
 }
 
 }  // namespace

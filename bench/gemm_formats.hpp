@@ -119,10 +119,10 @@ inline constexpr std::array gemm_formats{
 
 /// With few rows weights are read once a call, from memory where a model is larger than the caches:
 /// rotate over copies that no last-level cache holds, all of other content, as equal ones may be
-/// merged by whoever stores them.
+/// merged by whoever stores them. (Below 128 KiB a copy, 2048 of them are less than that.)
 [[nodiscard]] inline std::size_t copies_for(std::size_t M, std::size_t size_bytes) {
   constexpr std::size_t enough = std::size_t{256} << 20;
-  return M > 32 || size_bytes == 0 ? 1 : ceil_div(enough, size_bytes);
+  return M > 32 || size_bytes == 0 ? 1 : std::min<std::size_t>(2048, ceil_div(enough, size_bytes));
 }
 
 /// Uniform random activations.
