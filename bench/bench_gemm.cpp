@@ -5,7 +5,8 @@
 //   gops: 2 * M * N * K a second; peak_fraction: of the register-only loop of the instructions that
 //   qtk's kernel of that format is made of; spread: median deviation over median; weights_gb_s:
 //   bytes of packed weights a second; bandwidth_fraction (M = 1): of reading 512 MiB
-// QTK_ISA=avx2 and the like choose qtk's kernels; a filter leaves out competitors too.
+// QTK_ISA=avx2 and the like choose qtk's kernels, QTK_BENCH_SHAPES="M,N,K;M,N,K" other shapes; a
+// filter leaves out competitors too.
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>
@@ -22,7 +23,7 @@ using namespace bench;
 
 namespace {
 
-constexpr gemm_shape shapes[] = {
+constexpr gemm_shape usual_shapes[] = {
     {1024, 1024, 1024}, {2048, 2048, 2048},                    // cubes
     {1, 4096, 4096},    {2, 4096, 4096},    {4, 4096, 4096},   // a language model's projection:
     {8, 4096, 4096},    {16, 4096, 4096},   {32, 4096, 4096},  // one token, some, a prompt
@@ -113,6 +114,13 @@ void report(benchmark::State& state, contest& c, std::size_t member, machine& m)
   if (!r.kernel.empty()) state.SetLabel(r.kernel);
 }
 
+/// Those of the environment, QTK_BENCH_SHAPES="M,N,K;M,N,K", else the usual ones.
+std::vector<gemm_shape> chosen_shapes() {
+  const char* text = std::getenv("QTK_BENCH_SHAPES");
+  if (text != nullptr && *text != '\0') return parse_shapes(text, "QTK_BENCH_SHAPES");
+  return {std::begin(usual_shapes), std::end(usual_shapes)};
+}
+
 /// As Google Benchmark reads its filter, so that nothing runs in the background of a measurement
 /// that was not asked for.
 class name_filter {
@@ -157,6 +165,7 @@ void run(int argc, char** argv) {
   benchmark::AddCustomContext("qtk_isa", std::string(name(active_isa())));
 
   machine m;
+  const std::vector<gemm_shape> shapes = chosen_shapes();
   const name_filter selected(benchmark::GetBenchmarkFilter());
   std::deque<contest> contests;  // its elements stay where they are
   for (const gemm_format& f : gemm_formats)

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <qtk/core/file.hpp>
@@ -35,8 +34,6 @@ struct comparison_of_formats {
   std::vector<std::string> notes;  // what a format cannot do
 };
 
-std::string name_of(gemm_shape s) { return cat(s.M, " x ", s.N, " x ", s.K); }
-
 bool integer(const gemm_format& f) { return f.peak == &profile::peaks::int8_gops; }
 
 /// One line of a terminal, cleared in the end; nothing where stderr is none.
@@ -47,29 +44,6 @@ class progress {
     if (isatty(STDERR_FILENO) != 0) std::fprintf(stderr, "\r\x1b[K%s", text.c_str());
   }
 };
-
-/// "M,N,K;M,N,K", each size from 1 to a million and each matrix up to 2^31 elements.
-std::vector<gemm_shape> parse_shapes(const std::string& text) {
-  std::vector<gemm_shape> shapes;
-  const char *at = text.data(), *const end = at + text.size();
-  const auto size = [&](char after) {
-    std::size_t v = 0;
-    const auto [stop, bad] = std::from_chars(at, end, v);
-    const bool ends = stop == end ? after == ';' : *stop == after;
-    QTK_CHECK(bad == std::errc{} && ends, "--shapes", "'", text,
-              "' is not of the form M,N,K;M,N,K");
-    QTK_CHECK(v >= 1 && v <= 1000000, "--shapes", v, " is not within 1 and 1000000");
-    at = stop == end ? stop : stop + 1;
-    return v;
-  };
-  do {
-    const std::size_t M = size(','), N = size(','), K = size(';');
-    QTK_CHECK(std::max({M * N, M * K, N * K}) <= std::size_t{1} << 31, "--shapes",
-              name_of({M, N, K}), " has a matrix of more than 2^31 elements");
-    shapes.push_back({M, N, K});
-  } while (at != end);
-  return shapes;
-}
 
 /// The table's formats with fp32 in and out; those that differ in nothing else once.
 std::vector<gemm_format> formats_of_floats() {
@@ -226,7 +200,7 @@ void run(int argc, char** argv) {
     app.exit(e);
     return;
   }
-  const std::vector<gemm_shape> list = parse_shapes(shapes);
+  const std::vector<gemm_shape> list = parse_shapes(shapes, "--shapes");
   // Who cannot write in the end shall say so before minutes of work.
   for (const std::string& path : {svg_path, json_path})
     if (!path.empty()) const staged_file writable(path);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -11,6 +12,8 @@
 #include <qtk/kernels/probe.hpp>
 #include <qtk/ops/linear.hpp>
 #include <random>
+#include <string>
+#include <string_view>
 #include <vector>
 
 /// The matrix products that are timed: formats as rows of one table, random operands for them, and
@@ -23,6 +26,32 @@ struct gemm_shape {
   std::size_t M, N, K;
   [[nodiscard]] double operations() const { return 2.0 * static_cast<double>(M * N * K); }
 };
+
+[[nodiscard]] inline std::string name_of(gemm_shape s) { return cat(s.M, " x ", s.N, " x ", s.K); }
+
+/// "M,N,K;M,N,K", each size from 1 to a million and each matrix up to 2^31 elements;
+/// qtk::error otherwise, which begins with `where`.
+[[nodiscard]] inline std::vector<gemm_shape> parse_shapes(std::string_view text,
+                                                          const char* where) {
+  std::vector<gemm_shape> shapes;
+  const char *at = text.data(), *const end = at + text.size();
+  const auto size = [&](char after) {
+    std::size_t v = 0;
+    const auto [stop, bad] = std::from_chars(at, end, v);
+    const bool ends = stop == end ? after == ';' : *stop == after;
+    QTK_CHECK(bad == std::errc{} && ends, where, "'", text, "' is not of the form M,N,K;M,N,K");
+    QTK_CHECK(v >= 1 && v <= 1000000, where, v, " is not within 1 and 1000000");
+    at = stop == end ? stop : stop + 1;
+    return v;
+  };
+  do {
+    const std::size_t M = size(','), N = size(','), K = size(';');
+    QTK_CHECK(std::max({M * N, M * K, N * K}) <= std::size_t{1} << 31, where, name_of({M, N, K}),
+              " has a matrix of more than 2^31 elements");
+    shapes.push_back({M, N, K});
+  } while (at != end);
+  return shapes;
+}
 
 /// Random storage units, drawn once and copied from random offsets: weights of gigabytes differ
 /// from each other and cost no more than a memcpy. Codes follow a bell curve over the whole range
