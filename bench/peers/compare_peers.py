@@ -102,7 +102,7 @@ def compare(shape, threads, options):
         mine, its = (2 * M * N * K / statistics.median(t) for t in (qtk[format], other[i]))
         rows.append([format, f"{M} x {N} x {K}", str(threads), product.name, f"{mine:.1f}",
                      f"{its:.1f}", f"{mine / its:.2f}"])
-    return rows
+    return sorted(rows, key=lambda row: row[0])  # who does the same work, together
 
 
 def show(rows):
