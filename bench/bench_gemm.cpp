@@ -80,10 +80,9 @@ class contest {
         results[i] = {{}, p.weight_bytes, {}};
       }
     }
-    const auto times = interleaved(calls, {.seconds = seconds_,
-                                           .sample_ms = std::min(10.0, 100 * seconds_),
-                                           .rest_ms = rest_for(threads_),
-                                           .rounds = seconds_ < 0.01 ? 1u : 7u});
+    interleaved_options options = options_for(seconds_);
+    options.rest_ms = rest_for(threads_);
+    const auto times = interleaved(calls, options);
     for (std::size_t i = 0; i < results.size(); ++i) results[i].t = times[i];
     return results;
   }

@@ -73,7 +73,7 @@ void measure(const std::vector<gemm_format>& formats, gemm_shape s, std::size_t 
   }
   if (calls.empty()) return;
   std::size_t round = 0;
-  const auto times = interleaved(calls, {.seconds = seconds},
+  const auto times = interleaved(calls, options_for(seconds),
                                  [&] { progress::show(cat(name_of(s), ": round ", ++round)); });
   for (std::size_t i = 0; i < rows.size(); ++i) {
     measured& r = rows[i];

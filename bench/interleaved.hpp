@@ -38,6 +38,12 @@ inline double ns_of(const std::function<void()>& call, std::size_t times) {
 
 }  // namespace detail
 
+/// So many seconds for each competitor; hardly any: it is only run to see that it runs.
+[[nodiscard]] inline interleaved_options options_for(double seconds) {
+  if (seconds < 0.01) return {.seconds = 0, .sample_ms = 0, .rounds = 1};
+  return {.seconds = seconds};
+}
+
 /// Nanoseconds of one call of each competitor: statistics over rounds, in the order of `calls`.
 /// `tick` is called after each round.
 [[nodiscard]] inline std::vector<timing> interleaved(

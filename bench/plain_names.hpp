@@ -47,8 +47,8 @@ class reporters {
   }
   /// Runs what is registered: the filter was applied before.
   void run() const {
-    plain_names display(
-        std::unique_ptr<benchmark::BenchmarkReporter>(benchmark::CreateDefaultDisplayReporter()));
+    std::unique_ptr<benchmark::BenchmarkReporter> usual(benchmark::CreateDefaultDisplayReporter());
+    plain_names display(std::move(usual));
     benchmark::RunSpecifiedBenchmarks(&display, file_.get(), ".");
     benchmark::Shutdown();
   }
