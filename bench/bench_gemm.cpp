@@ -4,7 +4,8 @@
 //   time: the median over rounds of one call
 //   gops: 2 * M * N * K a second; peak_fraction: of the register-only loop of the instructions that
 //   qtk's kernel of that format is made of; spread: median deviation over median; weights_gb_s:
-//   bytes of packed weights a second; bandwidth_fraction (M = 1): of reading 512 MiB
+//   bytes of packed weights a second; bandwidth_fraction (M = 1): of a pass that reads 512 MiB in
+//   the same rounds
 // QTK_ISA=avx2 and the like choose qtk's kernels, QTK_BENCH_SHAPES="M,N,K;M,N,K" other shapes; a
 // filter leaves out competitors too.
 #include <benchmark/benchmark.h>
@@ -38,7 +39,8 @@ constexpr gemm_shape usual_shapes[] = {
 struct result {
   timing t;
   std::size_t weight_bytes = 0;
-  std::string kernel;  // qtk's
+  std::string kernel;    // qtk's
+  double read_gbps = 0;  // of the pass in the same rounds; M = 1
 };
 
 /// What runs in alternation: qtk (library null) and the others on one format, shape and number of
@@ -61,6 +63,8 @@ class contest {
     return results_[repetition][member];
   }
 
+  /// One yardstick for a format, whoever runs: that of qtk's kernel.
+  isa target() const { return format_.pack(1, 1, 0).kernel().target; }
   const gemm_format& format() const { return format_; }
   gemm_shape shape() const { return shape_; }
   std::size_t threads() const { return threads_; }
@@ -80,10 +84,20 @@ class contest {
         results[i] = {{}, p.weight_bytes, {}};
       }
     }
+    // Memory's speed moves with the neighbors by a third: passes over it are in the rounds too.
+    double read_bytes = 0;
+    if (shape_.M == 1) {
+      auto p = std::make_shared<read_pass>(target(), m.on(threads_));
+      calls.emplace_back([p] { (*p)(); });
+      read_bytes = static_cast<double>(p->bytes_of_call());
+    }
     interleaved_options options = options_for(seconds_);
     options.rest_ms = rest_for(threads_);
     const auto times = interleaved(calls, options);
-    for (std::size_t i = 0; i < results.size(); ++i) results[i].t = times[i];
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      results[i].t = times[i];
+      if (shape_.M == 1) results[i].read_gbps = read_bytes / times.back().median;
+    }
     return results;
   }
 
@@ -99,17 +113,14 @@ class contest {
 void report(benchmark::State& state, contest& c, std::size_t member, machine& m) {
   const result& r = c.next(member, m);
   for (auto _ : state) state.SetIterationTime(r.t.median * 1e-9);
-  // One yardstick for a format, whoever runs: what qtk's kernel of it is made of.
-  const isa target = c.format().pack(1, 1, 0).kernel().target;
-  const double peak = m.roof(target, c.threads()).*c.format().peak;
+  const double peak = m.roof(c.target(), c.threads()).*c.format().peak;
   const double gops = c.shape().operations() / r.t.median;
   const double gb_s = static_cast<double>(r.weight_bytes) / r.t.median;
   state.counters["gops"] = gops;
   state.counters["peak_fraction"] = gops / peak;
   state.counters["spread"] = r.t.mad / r.t.median;
   state.counters["weights_gb_s"] = gb_s;
-  if (c.shape().M == 1)
-    state.counters["bandwidth_fraction"] = gb_s / m.read_gbps(target, c.threads());
+  if (c.shape().M == 1) state.counters["bandwidth_fraction"] = gb_s / r.read_gbps;
   if (!r.kernel.empty()) state.SetLabel(r.kernel);
 }
 

@@ -252,6 +252,30 @@ class qtk_product {
   buffer workspace_;
 };
 
+/// Read-only passes over 512 MiB, much more than caches hold: each call reads the next 16 MiB, each
+/// thread a part of its own, so that a turn is no longer than that of a product.
+class read_pass {
+ public:
+  explicit read_pass(isa target, executor_ref executor)
+      : read_(find_probe(target).read),
+        executor_(executor),
+        part_(slice / executor.concurrency() / 64 * 64) {}
+  void operator()() {
+    const std::byte* from = memory_.data() + next_;
+    next_ = (next_ + slice) % size;
+    executor_(executor_.concurrency(),
+              [&](std::size_t i) { profile::do_not_optimize(read_(from + i * part_, part_)); });
+  }
+  std::size_t bytes_of_call() const { return part_ * executor_.concurrency(); }
+
+ private:
+  static constexpr std::size_t size = std::size_t{512} << 20, slice = std::size_t{16} << 20;
+  buffer memory_{size};
+  decltype(probe_kernels::read) read_;
+  executor_ref executor_;
+  std::size_t part_, next_ = 0;
+};
+
 /// Threads and roofs of this machine, made when first asked for.
 class machine {
  public:
@@ -263,27 +287,15 @@ class machine {
   }
   /// Register-only peaks of that ISA's instructions.
   const profile::peaks& roof(isa target, std::size_t threads) {
-    return kept(roofs_, target, threads, [&] { return measure_peaks(target, on(threads)); });
-  }
-  /// GB/s of reading 512 MiB, much more than caches hold.
-  double read_gbps(isa target, std::size_t threads) {
-    return kept(reads_, target, threads,
-                [&] { return read_bandwidth_gbps(target, on(threads), std::size_t{512} << 20); });
+    const auto found = roofs_.find({target, threads});
+    if (found != roofs_.end()) return found->second;
+    return roofs_.emplace(std::pair{target, threads}, measure_peaks(target, on(threads)))
+        .first->second;
   }
 
  private:
-  template <class T>
-  using by_place = std::map<std::pair<isa, std::size_t>, T>;
-
-  template <class T, class Function>
-  static const T& kept(by_place<T>& all, isa target, std::size_t threads, Function&& measure) {
-    const auto found = all.find({target, threads});
-    return found != all.end() ? found->second
-                              : all.emplace(std::pair{target, threads}, measure()).first->second;
-  }
   std::map<std::size_t, std::unique_ptr<thread_pool>> pools_;
-  by_place<profile::peaks> roofs_;
-  by_place<double> reads_;
+  std::map<std::pair<isa, std::size_t>, profile::peaks> roofs_;
 };
 
 }  // namespace bench
