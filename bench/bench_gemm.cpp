@@ -1,126 +1,218 @@
-// GEMM kernels on one thread, as fractions of the register-only peak of the same ISA.
-//   names: gemm/<op>/M:<M>/N:<N>/K:<K>/isa:<isa>
-//   gops: 2 * M * N * K a second; peak_fraction: of the fp32 multiply-add loop for f32_*, of the
-//   integer sequence that the ISA's u8_s8 kernel uses for u8_s8 and s8_s4 (int4 may pass 1: AVX2
-//   multiplies it by a denser instruction); weights_gb_s: packed weights read a second.
+// Matrix products of all formats, against other libraries where they were found at configure time,
+// in alternation (interleaved.hpp); README.md says the method.
+//   names: gemm/<format>/M:<M>/N:<N>/K:<K>/threads:<threads>/<who>
+//   time: the median over rounds of one call
+//   gops: 2 * M * N * K a second; peak_fraction: of the register-only loop of the instructions that
+//   qtk's kernel of that format is made of; spread: median deviation over median; weights_gb_s:
+//   bytes of packed weights a second; bandwidth_fraction (M = 1): of a pass that reads 512 MiB in
+//   the same rounds
+// QTK_ISA=avx2 and the like choose qtk's kernels, QTK_BENCH_SHAPES="M,N,K;M,N,K" other shapes; a
+// filter leaves out competitors too.
 #include <benchmark/benchmark.h>
 
-#include <qtk/core/buffer.hpp>
-#include <qtk/kernels/gemm.hpp>
-#include <qtk/kernels/probe.hpp>
-#include <random>
+#include <cstdlib>
+#include <deque>
+#include <qtk/cpu/info.hpp>
+#include <regex>
 #include <string>
-#include <vector>
 
-#if __has_include(<cblas.h>) && defined(QTK_BENCH_CBLAS)
-#  include <cblas.h>
-#endif
+#include "gemm_peers.hpp"
+#include "interleaved.hpp"
+#include "plain_names.hpp"
 
-using namespace qtk;
+using namespace bench;
 
 namespace {
 
-struct shape_mnk {
-  std::size_t M, N, K;
+constexpr gemm_shape usual_shapes[] = {
+    {1024, 1024, 1024}, {2048, 2048, 2048},                    // cubes
+    {1, 4096, 4096},    {2, 4096, 4096},    {4, 4096, 4096},   // a language model's projection:
+    {8, 4096, 4096},    {16, 4096, 4096},   {32, 4096, 4096},  // one token, some, a prompt
+    {128, 4096, 4096},  {512, 4096, 4096},                     //
+    {1, 11008, 4096},   {128, 11008, 4096},                    // its feed-forward layers
+    {1, 4096, 11008},   {128, 4096, 11008},                    //
+    {1, 32000, 4096},                                          // and its vocabulary
+    {128, 768, 768},    {128, 3072, 768},   {128, 768, 3072},  // an encoder
+    {7, 333, 1001},                                            // nothing divides
 };
 
-bool integer(gemm_op op) { return op == gemm_op::u8_s8 || op == gemm_op::s8_s4; }
+struct result {
+  timing t;
+  std::size_t weight_bytes = 0;
+  std::string kernel;    // qtk's
+  double read_gbps = 0;  // of the pass in the same rounds; M = 1
+};
 
-void run_gemm(benchmark::State& state, gemm_op op, isa target, shape_mnk s, double peak_ops) {
-  const gemm_kernel& kernel = find_gemm(op, target);
-  const std::size_t group = op == gemm_op::f32_s4 || op == gemm_op::s8_s4 ? 32 : s.K;
-  std::mt19937 random(1);
-  std::vector<std::uint8_t> weights(s.N * s.K * 4), codes(s.M * s.K);
-  for (auto& x : weights) x = static_cast<std::uint8_t>(random() % 60);  // as floats: small, finite
-  for (auto& x : codes) x = static_cast<std::uint8_t>(random());
-  std::vector<float> a(s.M * s.K), c(s.M * s.N), a_scales(s.M, 0.01f), bias(s.N, 1.0f),
-      scales(s.N * ceil_div(s.K, group), 0.01f);
-  std::uniform_real_distribution<float> pick(-1.0f, 1.0f);
-  for (float& x : a) x = pick(random);
-  const std::vector<std::int32_t> zero_points(s.M, 127);
+/// What runs in alternation: qtk (library null) and the others on one format, shape and number of
+/// threads. Its members report one by one, and the first that is asked measures all of them.
+class contest {
+ public:
+  contest(const gemm_format& f, gemm_shape s, std::size_t threads, double seconds)
+      : format_(f), shape_(s), threads_(threads), seconds_(seconds) {}
 
-  buffer packed(kernel.packed_bytes(s.N, s.K, group));
-  kernel.pack({.N = s.N,
-               .K = s.K,
-               .data = weights.data(),
-               .row_stride = s.K,
-               .group_size = group,
-               .scales = scales.data()},
-              packed.data());
-  buffer workspace(kernel.workspace_bytes(s.M, s.N, s.K, group));
-  gemm_args args{.M = s.M, .N = s.N, .K = s.K, .m_end = s.M, .n_end = s.N, .lda = s.K};
-  args.a = integer(op) ? static_cast<const void*>(codes.data()) : a.data();
-  args.a_scales = a_scales.data();
-  if (op == gemm_op::u8_s8) args.a_zero_points = zero_points.data();
-  args.b = packed.data();
-  args.c = c.data();
-  args.c_row_stride = s.N;
-  args.out = {.bias = bias.data(), .act = activation::relu};
-  args.workspace = workspace.data();
-
-  for (auto _ : state) {
-    kernel.run(args);
-    benchmark::ClobberMemory();
+  std::size_t join(const peer_library* library) {
+    members_.push_back(library);
+    asked_.push_back(0);
+    return members_.size() - 1;
   }
-  const double operations = 2.0 * static_cast<double>(s.M * s.N * s.K);
-  const auto rate = [&](double amount) {
-    return benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
-  };
-  state.counters["gops"] = rate(operations * 1e-9);
-  state.counters["peak_fraction"] = rate(operations / peak_ops);
-  state.counters["weights_gb_s"] = rate(static_cast<double>(packed.size_bytes()) * 1e-9);
-  state.SetLabel(kernel.name);
+
+  /// A member's next result: repetitions measure anew.
+  const result& next(std::size_t member, machine& m) {
+    const std::size_t repetition = asked_[member]++;
+    if (repetition == results_.size()) results_.push_back(measure(m));
+    return results_[repetition][member];
+  }
+
+  /// One yardstick for a format, whoever runs: that of qtk's kernel.
+  isa target() const { return format_.pack(1, 1, 0).kernel().target; }
+  const gemm_format& format() const { return format_; }
+  gemm_shape shape() const { return shape_; }
+  std::size_t threads() const { return threads_; }
+
+ private:
+  std::vector<result> measure(machine& m) const {
+    std::vector<result> results(members_.size());
+    std::vector<std::function<void()>> calls;
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+      if (members_[i] == nullptr) {
+        auto p = std::make_shared<qtk_product>(format_, shape_, m.on(threads_));
+        calls.emplace_back([p] { (*p)(); });
+        results[i] = {{}, p->weight_bytes(), p->kernel().name};
+      } else {
+        const peer p = members_[i]->make(format_.peer, shape_, threads_);
+        calls.push_back(p.call);
+        results[i] = {{}, p.weight_bytes, {}};
+      }
+    }
+    // Memory's speed moves with the neighbors by a third: passes over it are in the rounds too.
+    double read_bytes = 0;
+    if (shape_.M == 1) {
+      auto p = std::make_shared<read_pass>(target(), m.on(threads_));
+      calls.emplace_back([p] { (*p)(); });
+      read_bytes = static_cast<double>(p->bytes_of_call());
+    }
+    interleaved_options options = options_for(seconds_);
+    options.rest_ms = rest_for(threads_);
+    const auto times = interleaved(calls, options);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      results[i].t = times[i];
+      if (shape_.M == 1) results[i].read_gbps = read_bytes / times.back().median;
+    }
+    return results;
+  }
+
+  const gemm_format& format_;
+  gemm_shape shape_;
+  std::size_t threads_;
+  double seconds_;
+  std::vector<const peer_library*> members_;
+  std::vector<std::size_t> asked_;
+  std::vector<std::vector<result>> results_;  // (repetitions, members)
+};
+
+void report(benchmark::State& state, contest& c, std::size_t member, machine& m) {
+  const result& r = c.next(member, m);
+  for (auto _ : state) state.SetIterationTime(r.t.median * 1e-9);
+  const double peak = m.roof(c.target(), c.threads()).*c.format().peak;
+  const double gops = c.shape().operations() / r.t.median;
+  const double gb_s = static_cast<double>(r.weight_bytes) / r.t.median;
+  state.counters["gops"] = gops;
+  state.counters["peak_fraction"] = gops / peak;
+  state.counters["spread"] = r.t.mad / r.t.median;
+  state.counters["weights_gb_s"] = gb_s;
+  if (c.shape().M == 1) state.counters["bandwidth_fraction"] = gb_s / r.read_gbps;
+  if (!r.kernel.empty()) state.SetLabel(r.kernel);
 }
 
-#if __has_include(<cblas.h>) && defined(QTK_BENCH_CBLAS)
-void run_cblas(benchmark::State& state, shape_mnk s, double peak_ops) {
-  const std::vector<float> a(s.M * s.K, 0.5f), w(s.N * s.K, 0.25f);
-  std::vector<float> c(s.M * s.N);
-  const auto M = static_cast<int>(s.M), N = static_cast<int>(s.N), K = static_cast<int>(s.K);
-  for (auto _ : state) {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, N, K, 1.0f, a.data(), K, w.data(), K,
-                0.0f, c.data(), N);
-    benchmark::ClobberMemory();
-  }
-  const double operations = 2.0 * static_cast<double>(s.M * s.N * s.K);
-  state.counters["gops"] =
-      benchmark::Counter(operations * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["peak_fraction"] =
-      benchmark::Counter(operations / peak_ops, benchmark::Counter::kIsIterationInvariantRate);
+/// Those of the environment, QTK_BENCH_SHAPES="M,N,K;M,N,K", else the usual ones.
+std::vector<gemm_shape> chosen_shapes() {
+  const char* text = std::getenv("QTK_BENCH_SHAPES");
+  if (text != nullptr && *text != '\0') return parse_shapes(text, "QTK_BENCH_SHAPES");
+  return {std::begin(usual_shapes), std::end(usual_shapes)};
 }
-#endif
+
+/// As Google Benchmark reads its filter, so that nothing runs in the background of a measurement
+/// that was not asked for.
+class name_filter {
+ public:
+  explicit name_filter(std::string text)
+      : negative_(text.starts_with('-')),
+        pattern_(text.empty() || text == "all" ? "." : text.substr(negative_ ? 1 : 0),
+                 std::regex::extended) {}
+  bool operator()(const std::string& name) const {
+    return std::regex_search(name, pattern_) != negative_;
+  }
+
+ private:
+  bool negative_;
+  std::regex pattern_;
+};
+
+/// --benchmark_list_tests shall list the names as they are reported.
+bool only_lists(int argc, char** argv) {
+  return std::any_of(argv + 1, argv + argc, [](const char* arg) {
+    return std::string_view(arg) == "--benchmark_list_tests" ||
+           std::string_view(arg) == "--benchmark_list_tests=true";
+  });
+}
+
+/// --benchmark_min_time, which Google Benchmark keeps to itself: seconds for each competitor.
+double min_seconds(int argc, char** argv) {
+  double seconds = 0.5;
+  for (int i = 1; i < argc; ++i)
+    if (const std::string_view arg = argv[i]; arg.starts_with("--benchmark_min_time="))
+      seconds = std::strtod(arg.substr(arg.find('=') + 1).data(), nullptr);
+  return seconds > 0 ? seconds : 0.5;
+}
+
+void run(int argc, char** argv) {
+  const double seconds = min_seconds(argc, argv);
+  const bool list = only_lists(argc, argv);
+  const reporters out(argc, argv);
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) std::exit(1);
+  benchmark::AddCustomContext("cpu", describe_cpu().name);
+  benchmark::AddCustomContext("qtk_isa", std::string(name(active_isa())));
+
+  machine m;
+  const std::vector<gemm_shape> shapes = chosen_shapes();
+  const name_filter selected(benchmark::GetBenchmarkFilter());
+  std::deque<contest> contests;  // its elements stay where they are
+  for (const gemm_format& f : gemm_formats)
+    for (const gemm_shape& s : shapes)
+      for (const std::size_t threads : {1u, 2u}) {
+        contest& c = contests.emplace_back(f, s, threads, seconds);
+        const auto add = [&](const peer_library* library) {
+          const std::string who = library == nullptr ? "qtk" : library->name;
+          const std::string full = cat("gemm/", f.name, "/M:", s.M, "/N:", s.N, "/K:", s.K,
+                                       "/threads:", threads, "/", who);
+          if (!selected(full)) return;
+          if (list) {
+            std::puts(full.c_str());
+            return;
+          }
+          benchmark::RegisterBenchmark(full.c_str(),
+                                       [&c, &m, member = c.join(library)](benchmark::State& state) {
+                                         report(state, c, member, m);
+                                       })
+              ->Unit(benchmark::kMicrosecond)
+              ->Iterations(1)
+              ->UseManualTime();
+        };
+        add(nullptr);
+        for (const peer_library& library : peer_libraries)
+          if (library.has(f.peer)) add(&library);
+      }
+  if (!list) out.run();
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  // A square one, one and few rows against a large matrix, and the layers of a small ResNet.
-  const shape_mnk shapes[] = {{1024, 1024, 1024}, {1, 4096, 4096}, {8, 4096, 4096},
-                              {1024, 16, 144},    {256, 32, 288},  {64, 64, 576}};
-  constexpr gemm_op ops[] = {gemm_op::f32_f32, gemm_op::f32_f16, gemm_op::f32_bf16, gemm_op::f32_s8,
-                             gemm_op::f32_s4,  gemm_op::u8_s8,   gemm_op::s8_s4};
-  for (const isa target : all_isas) {
-    if (!supported(target)) continue;
-    const profile::peaks roof = measure_peaks(target);
-    for (const gemm_op op : ops)
-      for (const shape_mnk& s : shapes) {
-        const double peak_ops = 1e9 * (integer(op) ? roof.int8_gops : roof.fp32_gflops);
-        benchmark::RegisterBenchmark(
-            cat("gemm/", name(op), "/M:", s.M, "/N:", s.N, "/K:", s.K, "/isa:", name(target))
-                .c_str(),
-            [=](benchmark::State& state) { run_gemm(state, op, target, s, peak_ops); })
-            ->Unit(benchmark::kMicrosecond);
-      }
-#if __has_include(<cblas.h>) && defined(QTK_BENCH_CBLAS)
-    if (target == best_isa())
-      for (const shape_mnk& s : shapes)
-        benchmark::RegisterBenchmark(
-            cat("cblas_sgemm/M:", s.M, "/N:", s.N, "/K:", s.K).c_str(),
-            [=](benchmark::State& state) { run_cblas(state, s, 1e9 * roof.fp32_gflops); })
-            ->Unit(benchmark::kMicrosecond);
-#endif
+  try {
+    run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "bench_gemm: %s\n", e.what());
+    return 1;
   }
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
 }

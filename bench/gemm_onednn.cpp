@@ -1,0 +1,96 @@
+// oneDNN's matmul: the layout of the weights is its choice, made before the clock runs. int8 is
+// u8 x s8 -> s32 (s8 x s8 by another name), as it comes out of the multiplications: qtk's, scaled
+// to fp32, does a bit more.
+#include <omp.h>
+
+#include <dnnl.hpp>
+
+#include "gemm_peers.hpp"
+
+namespace bench {
+namespace {
+
+using dnnl::memory;
+using type = memory::data_type;
+using tag = memory::format_tag;
+
+dnnl::matmul::primitive_desc describe(const dnnl::engine& e, const memory::desc& x,
+                                      const memory::desc& w, const memory::desc& y) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {e, x, w, y};
+#else
+  return {dnnl::matmul::desc(x, w, y), e};
+#endif
+}
+
+class onednn_matmul {
+ public:
+  onednn_matmul(type input, gemm_shape s) {
+    const bool integer = input != type::f32;
+    const auto M = static_cast<memory::dim>(s.M), N = static_cast<memory::dim>(s.N),
+               K = static_cast<memory::dim>(s.K);
+    const memory::desc x_desc({M, K}, input, tag::ab),
+        y_desc({M, N}, integer ? type::s32 : type::f32, tag::ab),
+        any({K, N}, integer ? type::s8 : type::f32, tag::any),
+        plain({K, N}, integer ? type::s8 : type::f32, tag::ba);  // (N, K) row-major
+    const auto chosen = describe(engine_, x_desc, any, y_desc);
+    matmul_ = dnnl::matmul(chosen);
+    weight_bytes_ = chosen.weights_desc().get_size();
+
+    x_ = memory(x_desc, engine_);
+    y_ = memory(y_desc, engine_);
+    if (integer)
+      std::memcpy(x_.get_data_handle(), random_codes(s.M * s.K).data(), s.M * s.K);
+    else
+      std::memcpy(x_.get_data_handle(), random_floats(s.M * s.K).data(), s.M * s.K * 4);
+    for (std::uint32_t i = 0; i < copies_for(s.M, weight_bytes_); ++i) {
+      storage_.emplace_back(weight_bytes_);
+      weights_.emplace_back(chosen.weights_desc(), engine_, storage_.back().data());
+      if (integer)
+        reorder(plain, random_weights<int8>(s.N, s.K, 0, i).data());
+      else
+        reorder(plain, random_weights<fp32>(s.N, s.K, 0, i).data());
+    }
+  }
+
+  void operator()() {
+    matmul_.execute(stream_,
+                    {{DNNL_ARG_SRC, x_}, {DNNL_ARG_WEIGHTS, weights_[next_]}, {DNNL_ARG_DST, y_}});
+    stream_.wait();
+    next_ = (next_ + 1) % weights_.size();
+  }
+  std::size_t weight_bytes() const { return weight_bytes_; }
+
+ private:
+  template <class T>
+  void reorder(const memory::desc& plain, T* data) {
+    memory from(plain, engine_, data);
+    dnnl::reorder(from, weights_.back()).execute(stream_, from, weights_.back());
+    stream_.wait();
+  }
+
+  dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream_{engine_};
+  dnnl::matmul matmul_;
+  memory x_, y_;
+  std::vector<huge_buffer> storage_;
+  std::vector<memory> weights_;
+  std::size_t weight_bytes_ = 0, next_ = 0;
+};
+
+peer product(type input, gemm_shape s, std::size_t threads) {
+  omp_set_num_threads(static_cast<int>(threads));
+  auto p = std::make_shared<onednn_matmul>(input, s);
+  return {[p] { (*p)(); }, p->weight_bytes()};
+}
+
+}  // namespace
+
+peer onednn_product(peer_product what, gemm_shape s, std::size_t threads) {
+  return product(what == peer_product::int8 ? type::u8 : type::f32, s, threads);
+}
+peer onednn_s8s8_product(peer_product, gemm_shape s, std::size_t threads) {
+  return product(type::s8, s, threads);
+}
+
+}  // namespace bench
