@@ -112,7 +112,7 @@ enum class activations : std::uint8_t {
 };
 
 /// The product of another library that is the same work.
-enum class peer_product : std::uint8_t { none, fp32, int8 };
+enum class peer_product : std::uint8_t { none, fp32, bf16, int8 };
 
 struct gemm_format {
   const char* name;
@@ -130,6 +130,8 @@ inline constexpr std::array gemm_formats{
                 &profile::peaks::fp32_gflops},
     gemm_format{"bf16w", random_packed<bf16, compute::real>, activations::real,
                 &profile::peaks::fp32_gflops},
+    gemm_format{"bf16", random_packed<bf16, compute::bf16>, activations::real,
+                &profile::peaks::bf16_gflops, peer_product::bf16},
     gemm_format{"int8", random_packed<int8, compute::integer>, activations::codes,
                 &profile::peaks::int8_gops, peer_product::int8},
     gemm_format{"int8-dynamic", random_packed<int8, compute::integer>, activations::real,

@@ -26,13 +26,13 @@ dnnl::matmul::primitive_desc describe(const dnnl::engine& e, const memory::desc&
 class onednn_matmul {
  public:
   onednn_matmul(type input, gemm_shape s) {
-    const bool integer = input != type::f32;
+    const bool integer = input == type::u8 || input == type::s8;
+    const type weight = integer ? type::s8 : input;
     const auto M = static_cast<memory::dim>(s.M), N = static_cast<memory::dim>(s.N),
                K = static_cast<memory::dim>(s.K);
     const memory::desc x_desc({M, K}, input, tag::ab),
-        y_desc({M, N}, integer ? type::s32 : type::f32, tag::ab),
-        any({K, N}, integer ? type::s8 : type::f32, tag::any),
-        plain({K, N}, integer ? type::s8 : type::f32, tag::ba);  // (N, K) row-major
+        y_desc({M, N}, integer ? type::s32 : type::f32, tag::ab), any({K, N}, weight, tag::any),
+        plain({K, N}, weight, tag::ba);  // (N, K) row-major
     const auto chosen = describe(engine_, x_desc, any, y_desc);
     matmul_ = dnnl::matmul(chosen);
     weight_bytes_ = chosen.weights_desc().get_size();
@@ -41,6 +41,9 @@ class onednn_matmul {
     y_ = memory(y_desc, engine_);
     if (integer)
       std::memcpy(x_.get_data_handle(), random_codes(s.M * s.K).data(), s.M * s.K);
+    else if (input == type::bf16)
+      std::ranges::transform(random_floats(s.M * s.K), static_cast<bfloat16*>(x_.get_data_handle()),
+                             [](float v) { return to_bfloat16(v); });
     else
       std::memcpy(x_.get_data_handle(), random_floats(s.M * s.K).data(), s.M * s.K * 4);
     for (std::uint32_t i = 0; i < copies_for(s.M, weight_bytes_); ++i) {
@@ -48,6 +51,8 @@ class onednn_matmul {
       weights_.emplace_back(chosen.weights_desc(), engine_, storage_.back().data());
       if (integer)
         reorder(plain, random_weights<int8>(s.N, s.K, 0, i).data());
+      else if (input == type::bf16)
+        reorder(plain, random_weights<bf16>(s.N, s.K, 0, i).data());
       else
         reorder(plain, random_weights<fp32>(s.N, s.K, 0, i).data());
     }
@@ -73,7 +78,7 @@ class onednn_matmul {
   dnnl::stream stream_{engine_};
   dnnl::matmul matmul_;
   memory x_, y_;
-  std::vector<huge_buffer> storage_;
+  std::vector<buffer> storage_;
   std::vector<memory> weights_;
   std::size_t weight_bytes_ = 0, next_ = 0;
 };
@@ -87,7 +92,10 @@ peer product(type input, gemm_shape s, std::size_t threads) {
 }  // namespace
 
 peer onednn_product(peer_product what, gemm_shape s, std::size_t threads) {
-  return product(what == peer_product::int8 ? type::u8 : type::f32, s, threads);
+  return product(what == peer_product::int8   ? type::u8
+                 : what == peer_product::bf16 ? type::bf16
+                                              : type::f32,
+                 s, threads);
 }
 peer onednn_s8s8_product(peer_product, gemm_shape s, std::size_t threads) {
   return product(type::s8, s, threads);

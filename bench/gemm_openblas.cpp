@@ -9,7 +9,7 @@ namespace {
 struct openblas_sgemm {
   int M, N, K;
   std::vector<float> x, y;  // (M, K), (M, N)
-  std::vector<huge_buffer> copies;
+  std::vector<buffer> copies;
   std::size_t next = 0;
 
   void operator()() {

@@ -47,6 +47,7 @@ struct operands {
         break;
       case gemm_op::f32_f16:
       case gemm_op::f32_bf16:
+      case gemm_op::bf16_bf16:
         w.resize(count * 2);
         for (std::size_t i = 0; i < count; ++i)
           qtk::store_unaligned(w.data() + 2 * i, op == gemm_op::f32_f16

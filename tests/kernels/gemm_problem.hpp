@@ -12,9 +12,9 @@
 /// write beyond them. Operands start one element off the alignment that `new` gives.
 namespace qtk_test {
 
-inline constexpr std::array all_ops{gemm_op::f32_f32,       gemm_op::f32_f16, gemm_op::f32_bf16,
-                                    gemm_op::f32_s8,        gemm_op::f32_s4,  gemm_op::u8_s8,
-                                    gemm_op::s8_s4_channel, gemm_op::s8_s4};
+inline constexpr std::array all_ops{gemm_op::f32_f32,   gemm_op::f32_f16,       gemm_op::f32_bf16,
+                                    gemm_op::bf16_bf16, gemm_op::f32_s8,        gemm_op::f32_s4,
+                                    gemm_op::u8_s8,     gemm_op::s8_s4_channel, gemm_op::s8_s4};
 
 inline bool is_grouped(gemm_op op) {
   return op == gemm_op::f32_s8 || op == gemm_op::f32_s4 || op == gemm_op::s8_s4;
@@ -157,6 +157,7 @@ struct problem {
         fill_reals<half>(elements, [](float x) { return to_half(x); });
         break;
       case gemm_op::f32_bf16:
+      case gemm_op::bf16_bf16:
         fill_reals<bfloat16>(elements, [](float x) { return to_bfloat16(x); });
         break;
       default:

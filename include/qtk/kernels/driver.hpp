@@ -122,12 +122,13 @@ class gemm_driver {
   }
 
   void pack() noexcept {
-    if (rows_ == 1 && std::is_same_v<packed_type, float>) {
+    constexpr bool rounds = Kernel::op == gemm_op::bf16_bf16;
+    if (rows_ == 1 && std::is_same_v<packed_type, float> && !rounds) {
       packed_a_ = reinterpret_cast<const packed_type*>(  // one row is its own packed form
           static_cast<const typename traits::a_type*>(args_.a) + m_ * args_.lda);
       return;
     }
-    const row_packer<typename traits::a_type, packed_type, kr> packer(args_, layout_);
+    const row_packer<typename traits::a_type, packed_type, kr, rounds> packer(args_, layout_);
     for (std::size_t t = 0; t < tiles_.count; ++t) {
       const std::size_t begin = tiles_.begin(t);
       packed_type* const to = scratch_.a + begin * layout_.packed_k;

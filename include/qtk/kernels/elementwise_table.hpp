@@ -5,7 +5,7 @@
 #include "qtk/kernels/avx2/elementwise.hpp"
 #include "qtk/kernels/avx2/probe.hpp"
 #include "qtk/kernels/avx512/elementwise.hpp"
-#include "qtk/kernels/avx512_vnni/probe.hpp"
+#include "qtk/kernels/avx512_bf16/probe.hpp"
 #include "qtk/kernels/elementwise_types.hpp"
 #include "qtk/kernels/generic/elementwise.hpp"
 #include "qtk/kernels/scalar/elementwise.hpp"
@@ -59,6 +59,7 @@ QTK_KERNEL_FUNCTION const probe_kernels& find_probe(isa i) {
     t[static_cast<std::size_t>(isa::avx2)] = &avx2::probe;
     t[static_cast<std::size_t>(isa::avx512)] = &avx512::probe;
     t[static_cast<std::size_t>(isa::avx512_vnni)] = &avx512_vnni::probe;
+    t[static_cast<std::size_t>(isa::avx512_bf16)] = &avx512_bf16::probe;
 #endif
     return t;
   }();

@@ -52,6 +52,8 @@ struct elementwise_kernels {
 struct probe_kernels {
   isa target;
   double (*fp32)(std::size_t rounds);
+  double (*bf16)(
+      std::size_t rounds);  // of the bf16_bf16 kernel: as fp32 where the CPU has no other
   double (*int8)(std::size_t rounds);  // the sequence of the u8_s8 kernel
   /// Sum of the 64-bit words of a buffer, by vector loads: what reading memory costs.
   std::uint64_t (*read)(const std::byte* p, std::size_t size_bytes);

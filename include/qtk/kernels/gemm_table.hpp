@@ -9,7 +9,9 @@
 #  include "qtk/kernels/avx2/gemm_f32.hpp"
 #  include "qtk/kernels/avx2/gemm_s8s4.hpp"
 #  include "qtk/kernels/avx2/gemm_u8s8.hpp"
+#  include "qtk/kernels/avx512/gemm_bf16.hpp"
 #  include "qtk/kernels/avx512/gemm_f32.hpp"
+#  include "qtk/kernels/avx512_bf16/gemm_bf16.hpp"
 #  include "qtk/kernels/avx512_vnni/gemm_s8s4.hpp"
 #  include "qtk/kernels/avx512_vnni/gemm_u8s8.hpp"
 #elif QTK_AARCH64
@@ -34,6 +36,7 @@ template <template <gemm_op> class F32>
           &gemm_entry<F32<gemm_op::f32_bf16>>,
           &gemm_entry<F32<gemm_op::f32_s8>>,
           &gemm_entry<F32<gemm_op::f32_s4>>,
+          &gemm_entry<F32<gemm_op::bf16_bf16>>,
           u8_s8,
           s8_s4_channel,
           s8_s4};
@@ -43,6 +46,9 @@ template <template <gemm_op> class F32>
 inline constexpr auto gemm_table = [] {
   std::array<gemm_row, all_isas.size()> table{};
   const auto row = [&](isa i) -> gemm_row& { return table[static_cast<std::size_t>(i)]; };
+  [[maybe_unused]] const auto set = [&](isa i, const gemm_kernel* k) {
+    row(i)[static_cast<std::size_t>(k->op)] = k;
+  };
   row(isa::scalar) = make_gemm_row<scalar::gemm_f32_4x8>(&gemm_entry<scalar::gemm_u8s8s32_4x8>,
                                                          &gemm_entry<scalar::gemm_s8s4s32_4x8>,
                                                          &gemm_entry<scalar::gemm_s8s4f32_4x8>);
@@ -54,12 +60,11 @@ inline constexpr auto gemm_table = [] {
                                                       &gemm_entry<avx2::gemm_s8s4s32_6x16c4>,
                                                       &gemm_entry<avx2::gemm_s8s4f32_6x16c4>);
   row(isa::avx512) = make_gemm_row<avx512::gemm_f32_12x32>(nullptr, nullptr, nullptr);
-  row(isa::avx512_vnni)[static_cast<std::size_t>(gemm_op::u8_s8)] =
-      &gemm_entry<avx512_vnni::gemm_u8s8s32_12x32c4>;
-  row(isa::avx512_vnni)[static_cast<std::size_t>(gemm_op::s8_s4_channel)] =
-      &gemm_entry<avx512_vnni::gemm_s8s4s32_12x32c8>;
-  row(isa::avx512_vnni)[static_cast<std::size_t>(gemm_op::s8_s4)] =
-      &gemm_entry<avx512_vnni::gemm_s8s4f32_12x32c8>;
+  set(isa::avx512, &gemm_entry<avx512::gemm_bf16bf16f32_12x32c2>);
+  set(isa::avx512_vnni, &gemm_entry<avx512_vnni::gemm_u8s8s32_12x32c4>);
+  set(isa::avx512_vnni, &gemm_entry<avx512_vnni::gemm_s8s4s32_12x32c8>);
+  set(isa::avx512_vnni, &gemm_entry<avx512_vnni::gemm_s8s4f32_12x32c8>);
+  set(isa::avx512_bf16, &gemm_entry<avx512_bf16::gemm_bf16bf16f32_12x32c2>);
 #elif QTK_AARCH64
   row(isa::neon) =
       make_gemm_row<neon::gemm_f32_6x16>(&gemm_entry<neon::gemm_u8s8s32_6x16>, nullptr, nullptr);

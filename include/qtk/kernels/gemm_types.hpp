@@ -27,6 +27,7 @@ namespace qtk::inline QTK_ABI {
 /// Format of A, of W, and how they meet.
 ///   f32_*    A is fp32 and W is widened to fp32 in registers: fp32, fp16, bf16 weights, and
 ///            "weight-only" int8 / int4 (w = scale * (code - zero_point))
+///   bf16_bf16  A is fp32, rounded to bf16 (to nearest even) on the way in; W bf16; fp32 sums
 ///   u8_s8    A is uint8 with a zero point per row, W int8; int32 accumulators, exact
 ///   s8_s4_channel  A is int8, symmetric, one scale per row; W 4 bits, one scale and zero point per
 ///            column of C; int32 accumulators, exact
@@ -38,19 +39,20 @@ enum class gemm_op : std::uint8_t {
   f32_bf16,
   f32_s8,
   f32_s4,
+  bf16_bf16,
   u8_s8,
   s8_s4_channel,
   s8_s4,
 };
 
-inline constexpr std::size_t gemm_op_count = 8;
+inline constexpr std::size_t gemm_op_count = 9;
 
 /// Whether A holds codes and products are formed as integers.
 [[nodiscard]] constexpr bool is_integer(gemm_op op) noexcept { return op >= gemm_op::u8_s8; }
 
 [[nodiscard]] constexpr const char* name(gemm_op op) noexcept {
-  constexpr const char* names[] = {"f32_f32", "f32_f16", "f32_bf16",      "f32_s8",
-                                   "f32_s4",  "u8_s8",   "s8_s4_channel", "s8_s4"};
+  constexpr const char* names[] = {"f32_f32",   "f32_f16", "f32_bf16",      "f32_s8", "f32_s4",
+                                   "bf16_bf16", "u8_s8",   "s8_s4_channel", "s8_s4"};
   return names[static_cast<std::size_t>(op)];
 }
 

@@ -40,6 +40,7 @@ namespace qtk::inline QTK_ABI {
     return operations / t.median;
   };
   return {.fp32_gflops = rate(k.fp32),
+          .bf16_gflops = rate(k.bf16),
           .int8_gops = rate(k.int8),
           .bandwidth_gbps = read_bandwidth_gbps(target, on)};
 }

@@ -21,6 +21,7 @@ namespace qtk::inline QTK_ABI::reference {
     case gemm_op::f32_f16:
       return double{to_float(static_cast<const half*>(w.data)[at])};
     case gemm_op::f32_bf16:
+    case gemm_op::bf16_bf16:
       return double{to_float(static_cast<const bfloat16*>(w.data)[at])};
     case gemm_op::f32_s8:
     case gemm_op::u8_s8:
@@ -47,13 +48,15 @@ namespace qtk::inline QTK_ABI::reference {
   const std::size_t at = m * args.lda + k;
   if (op == gemm_op::u8_s8) return static_cast<const std::uint8_t*>(args.a)[at];
   if (is_integer(op)) return static_cast<const std::int8_t*>(args.a)[at];
-  return double{static_cast<const float*>(args.a)[at]};
+  const float a = static_cast<const float*>(args.a)[at];
+  return double{op == gemm_op::bf16_bf16 ? to_float(to_bfloat16(a)) : a};
 }
 
 /// u8_s8 and s8_s4_channel: sum over k of (a - a_zero_point) * (w - w_zero_point), the number that
 /// c_int receives.
-[[nodiscard]] inline std::int64_t integer_product(gemm_op op, const gemm_weights& w, const gemm_args& args,
-                                                  std::size_t m, std::size_t n) noexcept {
+[[nodiscard]] inline std::int64_t integer_product(gemm_op op, const gemm_weights& w,
+                                                  const gemm_args& args, std::size_t m,
+                                                  std::size_t n) noexcept {
   const std::int64_t zero =
       args.a_zero_points == nullptr ? 0 : args.a_zero_points[m * args.a_scale_stride];
   const std::int64_t w_zero = w.zero_points == nullptr ? 0 : w.zero_points[weight_group(w, n, 0)];

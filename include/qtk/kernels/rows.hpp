@@ -26,7 +26,19 @@ namespace qtk::inline QTK_ABI {
   return sum;
 }
 
-template <class Source, class Packed, std::size_t Kr>
+/// Bits of eight floats rounded to bf16, as the upper halves of words: to_bfloat16() of each.
+inline void round_to_bf16(const float* x, std::uint32_t* out) noexcept {
+  using words = std::uint32_t __attribute__((vector_size(32)));
+  words u;
+  std::memcpy(&u, x, sizeof u);
+  const words rounded = u + 0x7fffu + ((u >> 16) & 1u), quiet = u | 0x400000u;
+  const words nan = words((u & 0x7fffffffu) > 0x7f800000u);
+  const words bits = ((nan & quiet) | (~nan & rounded)) & 0xffff0000u;
+  std::memcpy(out, &bits, sizeof bits);
+}
+
+/// `Bf16`: floats are rounded to bf16 on the way.
+template <class Source, class Packed, std::size_t Kr, bool Bf16 = false>
 class row_packer {
  public:
   row_packer(const gemm_args& args, const k_layout& layout) noexcept
@@ -68,7 +80,7 @@ class row_packer {
       if (args_.a_zero_points != nullptr)
         return static_cast<Packed>(args_.a_zero_points[m * args_.a_scale_stride]);
     static_cast<void>(m);
-    return 0;
+    return Packed{};
   }
   /// int16 kernels take the zero point off here; padding then is zero.
   static constexpr bool subtracts = sizeof(Packed) > sizeof(Source);
@@ -93,11 +105,28 @@ class row_packer {
         }
         for (; k < length; ++k)
           to[k / Kr * Kr * rows + i * Kr + k % Kr] = static_cast<Packed>(row[k] - zero);
+      } else if constexpr (Bf16) {
+        for (; k + 8 <= length; k += 8) {
+          std::uint32_t bits[8];
+          round_to_bf16(row + k, bits);
+          Packed rounded[8];
+          for (std::size_t w = 0; w < 8; ++w) rounded[w] = from_bits(bits[w]);
+          for (std::size_t w = 0; w < 8; w += Kr) copy(rounded + w, to + (k + w) * rows + i * Kr);
+        }
+        for (; k < length; ++k)
+          to[k / Kr * Kr * rows + i * Kr + k % Kr] =
+              from_bits(std::uint32_t{to_bfloat16(row[k]).bits} << 16);
       } else {
         for (; k + Kr <= length; k += Kr) copy(row + k, to + k * rows + i * Kr);
         for (std::size_t r = 0; k + r < length; ++r) to[k * rows + i * Kr + r] = row[k + r];
       }
     }
+  }
+  [[nodiscard]] static Packed from_bits(std::uint32_t bits) noexcept {
+    if constexpr (sizeof(Packed) == 2)
+      return {static_cast<std::uint16_t>(bits >> 16)};
+    else
+      return std::bit_cast<Packed>(bits);
   }
   /// Kr codes at once: g++ -O2 copies them byte by byte.
   static void copy(const Packed* from, Packed* to) noexcept {

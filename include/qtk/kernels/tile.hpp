@@ -80,9 +80,9 @@ struct gemm_op_traits {
                                     std::conditional_t<int4, std::int8_t, float>>;
   /// Element of a tile.
   using sum_type = std::conditional_t<integer && Op != gemm_op::s8_s4, std::int32_t, float>;
-  static constexpr std::size_t weight_bits = Op == gemm_op::f32_f32 ? 32
-                                             : Op == gemm_op::f32_f16 || Op == gemm_op::f32_bf16
-                                                 ? 16
+  static constexpr bool bf16 = Op == gemm_op::f32_bf16 || Op == gemm_op::bf16_bf16;
+  static constexpr std::size_t weight_bits = Op == gemm_op::f32_f32                          ? 32
+                                             : Op == gemm_op::f32_f16 || bf16                ? 16
                                              : Op == gemm_op::f32_s8 || Op == gemm_op::u8_s8 ? 8
                                                                                              : 4;
   /// Scales and zero points lie in front of each group's codes and are read while multiplying.

@@ -7,6 +7,7 @@ namespace qtk::inline QTK_ABI::profile {
 /// What the machine can do at most, measured (kernels/probe.hpp) and handed over as numbers.
 struct peaks {
   double fp32_gflops = 0;     // multiply-add loop in registers
+  double bf16_gflops = 0;     // the same of bf16, where the CPU multiplies it
   double int8_gops = 0;       // the integer kernels' own instructions, in registers
   double bandwidth_gbps = 0;  // reading memory
 };

@@ -21,7 +21,7 @@ struct f32_weights {
     } else if constexpr (Op == gemm_op::f32_f16) {
       w[0] = _mm256_cvtph_ps(load128(codes));
       w[1] = _mm256_cvtph_ps(load128(codes + 16));
-    } else if constexpr (Op == gemm_op::f32_bf16) {
+    } else if constexpr (gemm_op_traits<Op>::bf16) {
       w[0] = widen_bf16(load128(codes));
       w[1] = widen_bf16(load128(codes + 16));
     } else if constexpr (Op == gemm_op::f32_s8) {
@@ -61,9 +61,9 @@ struct f32_weights {
 struct f32_6x16 {
   static constexpr isa target = isa::avx2;
   static constexpr std::size_t mr = 6, nr = 16, mc = 144, kc = 256, direct_rows = 3;
-  static constexpr const char* names[] = {"gemm_f32f32f32_6x16", "gemm_f32f16f32_6x16",
+  static constexpr const char* names[] = {"gemm_f32f32f32_6x16",  "gemm_f32f16f32_6x16",
                                           "gemm_f32bf16f32_6x16", "gemm_f32s8f32_6x16",
-                                          "gemm_f32s4f32_6x16"};
+                                          "gemm_f32s4f32_6x16",   "gemm_bf16bf16f32_6x16"};
   static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
   static constexpr std::size_t grouped_panels(std::size_t rows) { return rows == 1 ? 2 : 1; }
 };

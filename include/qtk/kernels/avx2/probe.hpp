@@ -69,7 +69,7 @@ inline std::uint64_t probe_read(const std::byte* p, std::size_t size_bytes) {
   return result;
 }
 
-inline constexpr probe_kernels probe{isa::avx2, &probe_fp32, &probe_int8, &probe_read};
+inline constexpr probe_kernels probe{isa::avx2, &probe_fp32, &probe_fp32, &probe_int8, &probe_read};
 
 }  // namespace qtk::inline QTK_ABI::avx2
 QTK_TARGET_END

@@ -20,7 +20,7 @@ struct f32_weights {
       w[0] = _mm512_loadu_ps(codes);
     } else if constexpr (Op == gemm_op::f32_f16) {
       w[0] = _mm512_cvtph_ps(load256(codes));
-    } else if constexpr (Op == gemm_op::f32_bf16) {
+    } else if constexpr (gemm_op_traits<Op>::bf16) {
       w[0] = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load256(codes)), 16));
     } else if constexpr (Op == gemm_op::f32_s8) {
       w[0] = dequantize(_mm512_cvtepi8_epi32(load128(codes)), header);
@@ -55,9 +55,9 @@ struct f32_weights {
 struct f32_12x32 {
   static constexpr isa target = isa::avx512;
   static constexpr std::size_t mr = 12, nr = 16, mc = 144, kc = 192, direct_rows = 3;
-  static constexpr const char* names[] = {"gemm_f32f32f32_12x32", "gemm_f32f16f32_12x32",
+  static constexpr const char* names[] = {"gemm_f32f32f32_12x32",  "gemm_f32f16f32_12x32",
                                           "gemm_f32bf16f32_12x32", "gemm_f32s8f32_12x32",
-                                          "gemm_f32s4f32_12x32"};
+                                          "gemm_f32s4f32_12x32",   "gemm_bf16bf16f32_12x32"};
   static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
   static constexpr std::size_t grouped_panels(std::size_t rows) { return panels_for(rows); }
 };

@@ -68,7 +68,8 @@ inline std::uint64_t probe_read(const std::byte* p, std::size_t size_bytes) {
   return result;
 }
 
-inline constexpr probe_kernels probe{isa::avx512, &probe_fp32, &probe_int8, &probe_read};
+inline constexpr probe_kernels probe{isa::avx512, &probe_fp32, &probe_fp32, &probe_int8,
+                                     &probe_read};
 
 }  // namespace qtk::inline QTK_ABI::avx512
 QTK_IGNORE_UNINITIALIZED_END

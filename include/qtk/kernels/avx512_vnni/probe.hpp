@@ -27,8 +27,8 @@ inline double probe_int8(std::size_t rounds) {
   return 128.0 * chains * static_cast<double>(rounds);
 }
 
-inline constexpr probe_kernels probe{isa::avx512_vnni, &avx512::probe_fp32, &probe_int8,
-                                     &avx512::probe_read};
+inline constexpr probe_kernels probe{isa::avx512_vnni, &avx512::probe_fp32, &avx512::probe_fp32,
+                                     &probe_int8, &avx512::probe_read};
 
 }  // namespace qtk::inline QTK_ABI::avx512_vnni
 QTK_IGNORE_UNINITIALIZED_END

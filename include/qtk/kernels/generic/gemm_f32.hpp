@@ -32,9 +32,9 @@ struct f32_weights : scalar::f32_weights<Op, Nr> {
 struct f32_4x2v {
   static constexpr isa target = isa::generic;
   static constexpr std::size_t mr = 4, nr = 2 * simd::width, mc = 96, kc = 256, direct_rows = 1;
-  static constexpr const char* names[] = {"gemm_f32f32f32_4x2v", "gemm_f32f16f32_4x2v",
+  static constexpr const char* names[] = {"gemm_f32f32f32_4x2v",  "gemm_f32f16f32_4x2v",
                                           "gemm_f32bf16f32_4x2v", "gemm_f32s8f32_4x2v",
-                                          "gemm_f32s4f32_4x2v"};
+                                          "gemm_f32s4f32_4x2v",   "gemm_bf16bf16f32_4x2v"};
   static constexpr std::size_t panels(std::size_t rows) { return rows <= 2 ? 2 : 1; }
   static constexpr std::size_t grouped_panels(std::size_t) { return 1; }
 };

@@ -22,7 +22,7 @@ struct f32_weights {
       QTK_UNROLL
       for (std::size_t v = 0; v < 4; ++v)
         w[v] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(bytes + 8 * v)));
-    } else if constexpr (Op == gemm_op::f32_bf16) {
+    } else if constexpr (gemm_op_traits<Op>::bf16) {
       QTK_UNROLL
       for (std::size_t v = 0; v < 4; ++v)
         w[v] = vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(bytes + 8 * v)), 16));
@@ -59,9 +59,9 @@ struct f32_weights {
 struct f32_6x16 {
   static constexpr isa target = isa::neon;
   static constexpr std::size_t mr = 6, nr = 16, mc = 144, kc = 256, direct_rows = 3;
-  static constexpr const char* names[] = {"gemm_f32f32f32_6x16", "gemm_f32f16f32_6x16",
+  static constexpr const char* names[] = {"gemm_f32f32f32_6x16",  "gemm_f32f16f32_6x16",
                                           "gemm_f32bf16f32_6x16", "gemm_f32s8f32_6x16",
-                                          "gemm_f32s4f32_6x16"};
+                                          "gemm_f32s4f32_6x16",   "gemm_bf16bf16f32_6x16"};
   static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
   static constexpr std::size_t grouped_panels(std::size_t) { return 1; }
 };

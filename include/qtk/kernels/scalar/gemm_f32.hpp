@@ -20,7 +20,7 @@ struct f32_weights {
       return element<float>(codes, j);
     } else if constexpr (Op == gemm_op::f32_f16) {
       return to_float(element<half>(codes, j));
-    } else if constexpr (Op == gemm_op::f32_bf16) {
+    } else if constexpr (gemm_op_traits<Op>::bf16) {
       return to_float(element<bfloat16>(codes, j));
     } else {
       const int code =
@@ -52,11 +52,10 @@ struct gemm_f32_4x8 {
   static constexpr gemm_op op = Op;
   static constexpr isa target = isa::scalar;
   static constexpr std::size_t mr = 4, nr = 8, kr = 1, mc = 64, kc = 256;
-  static constexpr const char* name = Op == gemm_op::f32_f32    ? "gemm_f32f32f32_4x8"
-                                      : Op == gemm_op::f32_f16  ? "gemm_f32f16f32_4x8"
-                                      : Op == gemm_op::f32_bf16 ? "gemm_f32bf16f32_4x8"
-                                      : Op == gemm_op::f32_s8   ? "gemm_f32s8f32_4x8"
-                                                                : "gemm_f32s4f32_4x8";
+  static constexpr const char* names[] = {"gemm_f32f32f32_4x8",  "gemm_f32f16f32_4x8",
+                                          "gemm_f32bf16f32_4x8", "gemm_f32s8f32_4x8",
+                                          "gemm_f32s4f32_4x8",   "gemm_bf16bf16f32_4x8"};
+  static constexpr const char* name = names[static_cast<std::size_t>(Op)];
   using a_packed = float;
   using weights = f32_weights<Op, nr>;
   static constexpr std::size_t panels(std::size_t) { return 1; }

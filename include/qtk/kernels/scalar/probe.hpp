@@ -48,6 +48,7 @@ inline std::uint64_t probe_read(const std::byte* p, std::size_t size_bytes) {
   return sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7];
 }
 
-inline constexpr probe_kernels probe{isa::scalar, &probe_fp32, &probe_int8, &probe_read};
+inline constexpr probe_kernels probe{isa::scalar, &probe_fp32, &probe_fp32, &probe_int8,
+                                     &probe_read};
 
 }  // namespace qtk::inline QTK_ABI::scalar
