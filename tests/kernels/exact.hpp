@@ -1,11 +1,23 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <qtk/cpu/isa.hpp>
 #include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#  define QTK_TEST_ASAN
+#elif defined(__has_feature)
+#  if __has_feature(address_sanitizer)
+#    define QTK_TEST_ASAN
+#  endif
+#endif
+#if defined(QTK_TEST_ASAN)
+#  include <sanitizer/asan_interface.h>
+#endif
 
 /// Buffers of exact size and the instruction sets to test: what all tests of kernels share.
 namespace qtk_test {
@@ -29,22 +41,40 @@ class exact {
   std::unique_ptr<T[]> owned_;
 };
 
-/// 64-byte aligned bytes; whatever follows them is checked.
+/// 64-byte aligned bytes. Whatever follows them is checked for writes by intact(), and by
+/// AddressSanitizer for reads as well.
 class guarded {
  public:
-  explicit guarded(std::size_t size) : size_(size), bytes_((size + 63) / 64 * 64 + 128, 0xa5) {}
+  explicit guarded(std::size_t size) : size_(size), bytes_((size + 63) / 64 * 64 + 128, 0xa5) {
+#if defined(QTK_TEST_ASAN)
+    ASAN_POISON_MEMORY_REGION(end(), behind());
+#endif
+  }
+  guarded(const guarded&) = delete;
+  guarded& operator=(const guarded&) = delete;
+  ~guarded() { unpoison(); }
+
   void* data() {
     const auto at = reinterpret_cast<std::uintptr_t>(bytes_.data());
     return bytes_.data() + (64 - at % 64) % 64;
   }
   bool intact() {
-    const auto* p = static_cast<const unsigned char*>(data());
-    for (const auto* q = p + size_; q != bytes_.data() + bytes_.size(); ++q)
-      if (*q != 0xa5) return false;
-    return true;
+    unpoison();
+    return std::all_of(end(), bytes_.data() + bytes_.size(),
+                       [](unsigned char byte) { return byte == 0xa5; });
   }
 
  private:
+  unsigned char* end() { return static_cast<unsigned char*>(data()) + size_; }
+  [[maybe_unused]] std::size_t behind() {
+    return static_cast<std::size_t>(bytes_.data() + bytes_.size() - end());
+  }
+  void unpoison() {
+#if defined(QTK_TEST_ASAN)
+    ASAN_UNPOISON_MEMORY_REGION(end(), behind());
+#endif
+  }
+
   std::size_t size_;
   std::vector<unsigned char> bytes_;
 };

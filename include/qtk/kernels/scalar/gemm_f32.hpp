@@ -46,16 +46,17 @@ struct f32_weights {
   }
 };
 
+inline constexpr const char* gemm_f32_names[] = {"gemm_f32f32f32_4x8",  "gemm_f32f16f32_4x8",
+                                                 "gemm_f32bf16f32_4x8", "gemm_f32s8f32_4x8",
+                                                 "gemm_f32s4f32_4x8",   "gemm_bf16bf16f32_4x8"};
+
 /// C = A * W in fp32, weights widened one by one.
 template <gemm_op Op>
 struct gemm_f32_4x8 {
   static constexpr gemm_op op = Op;
   static constexpr isa target = isa::scalar;
   static constexpr std::size_t mr = 4, nr = 8, kr = 1, mc = 64, kc = 256;
-  static constexpr const char* names[] = {"gemm_f32f32f32_4x8",  "gemm_f32f16f32_4x8",
-                                          "gemm_f32bf16f32_4x8", "gemm_f32s8f32_4x8",
-                                          "gemm_f32s4f32_4x8",   "gemm_bf16bf16f32_4x8"};
-  static constexpr const char* name = names[static_cast<std::size_t>(Op)];
+  static constexpr const char* name = gemm_f32_names[static_cast<std::size_t>(Op)];
   using a_packed = float;
   using weights = f32_weights<Op, nr>;
   static constexpr std::size_t panels(std::size_t) { return 1; }
