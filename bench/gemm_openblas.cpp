@@ -13,7 +13,7 @@ struct openblas_sgemm {
   std::size_t next = 0;
 
   void operator()() {
-    const auto* w = static_cast<const float*>(copies[next].data());  // (N, K)
+    const auto* w = reinterpret_cast<const float*>(copies[next].data());  // (N, K)
     next = (next + 1) % copies.size();
     if (M == 1)  // what a user of a BLAS calls; its sgemm is slower here
       cblas_sgemv(CblasRowMajor, CblasNoTrans, N, K, 1.0f, w, K, x.data(), 1, 0.0f, y.data(), 1);
