@@ -14,6 +14,7 @@
 #  include "qtk/kernels/avx512_bf16/gemm_bf16.hpp"
 #  include "qtk/kernels/avx512_vnni/gemm_s8s4.hpp"
 #  include "qtk/kernels/avx512_vnni/gemm_u8s8.hpp"
+#  include "qtk/kernels/avx_vnni/gemm_int8.hpp"
 #elif QTK_AARCH64
 #  include "qtk/kernels/neon/gemm_f32.hpp"
 #  include "qtk/kernels/neon/gemm_u8s8.hpp"
@@ -60,6 +61,9 @@ inline constexpr auto gemm_table = [] {
                                                       &gemm_entry<avx2::gemm_s8s4s32_6x16c4>,
                                                       &gemm_entry<avx2::gemm_s8s4f32_6x16c4>);
   row(isa::avx512) = make_gemm_row<avx512::gemm_f32_12x32>(nullptr, nullptr, nullptr);
+  set(isa::avx_vnni, &gemm_entry<avx_vnni::gemm_6x16c4<std::uint8_t>>);
+  set(isa::avx_vnni, &gemm_entry<avx_vnni::gemm_s8s4s32_6x16c4>);
+  set(isa::avx_vnni, &gemm_entry<avx_vnni::gemm_s8s4f32_6x16c4>);
   set(isa::avx512, &gemm_entry<avx512::gemm_bf16bf16f32_12x32c2>);
   set(isa::avx512_vnni, &gemm_entry<avx512_vnni::gemm_u8s8s32_12x32c4>);
   set(isa::avx512_vnni, &gemm_entry<avx512_vnni::gemm_s8s4s32_12x32c8>);
