@@ -14,7 +14,12 @@
 #  include "qtk/kernels/avx512_vnni/gemm_u8s8.hpp"
 #elif QTK_AARCH64
 #  include "qtk/kernels/neon/gemm_f32.hpp"
+#  include "qtk/kernels/neon/gemm_s8s4.hpp"
 #  include "qtk/kernels/neon/gemm_u8s8.hpp"
+#  include "qtk/kernels/neon_dotprod/gemm_s8s4.hpp"
+#  include "qtk/kernels/neon_dotprod/gemm_u8s8.hpp"
+#  include "qtk/kernels/neon_i8mm/gemm_s8s4.hpp"
+#  include "qtk/kernels/neon_i8mm/gemm_u8s8.hpp"
 #endif
 
 /// Which kernel serves an operation on an ISA.
@@ -54,8 +59,16 @@ inline constexpr auto gemm_table = [] {
   row(isa::avx512_vnni)[static_cast<std::size_t>(gemm_op::s8_s4)] =
       &gemm_entry<avx512_vnni::gemm_s8s4f32_12x32c8>;
 #elif QTK_AARCH64
-  row(isa::neon) =
-      make_gemm_row<neon::gemm_f32_6x16>(&gemm_entry<neon::gemm_u8s8s32_6x16>, nullptr);
+  row(isa::neon) = make_gemm_row<neon::gemm_f32_6x16>(&gemm_entry<neon::gemm_u8s8s32_6x16>,
+                                                      &gemm_entry<neon::gemm_s8s4f32_6x16c2>);
+  row(isa::neon_dotprod)[static_cast<std::size_t>(gemm_op::u8_s8)] =
+      &gemm_entry<neon_dotprod::gemm_u8s8s32_6x16c4>;
+  row(isa::neon_dotprod)[static_cast<std::size_t>(gemm_op::s8_s4)] =
+      &gemm_entry<neon_dotprod::gemm_s8s4f32_6x16c8>;
+  row(isa::neon_i8mm)[static_cast<std::size_t>(gemm_op::u8_s8)] =
+      &gemm_entry<neon_i8mm::gemm_u8s8s32_6x16c8>;
+  row(isa::neon_i8mm)[static_cast<std::size_t>(gemm_op::s8_s4)] =
+      &gemm_entry<neon_i8mm::gemm_s8s4f32_6x16c8>;
 #endif
   return table;
 }();
