@@ -36,6 +36,43 @@
 #define QTK_FEATURES_AVX512_VNNI QTK_FEATURES_AVX512 ",avx512vnni"
 #define QTK_FEATURES_AVX512_BF16 QTK_FEATURES_AVX512_VNNI ",avx512bf16"
 
+/// AArch64. To g++ an extension counts from the architecture that introduced it, and naming that
+/// one replaces the unit's own: what the unit's flags have already is left as it is ("+simd"), or
+/// is named again, or functions from outside of the region could no longer be inlined into it.
+#if defined(__clang__)
+#  define QTK_FEATURES_NEON_DOTPROD "dotprod"
+#  define QTK_FEATURES_NEON_I8MM "dotprod,i8mm"
+#elif defined(__aarch64__)
+#  if defined(__ARM_FEATURE_AES)
+#    define QTK_UNIT_CRYPTO_ "+crypto"
+#  else
+#    define QTK_UNIT_CRYPTO_ ""
+#  endif
+#  if defined(__ARM_FEATURE_FP16_SCALAR_ARITHMETIC)
+#    define QTK_UNIT_FP16_ "+fp16"
+#  else
+#    define QTK_UNIT_FP16_ ""
+#  endif
+#  if defined(__ARM_FEATURE_SVE)
+#    define QTK_UNIT_SVE_ "+sve"
+#  else
+#    define QTK_UNIT_SVE_ ""
+#  endif
+#  define QTK_DOTPROD_ "arch=armv8.2-a+dotprod" QTK_UNIT_CRYPTO_ QTK_UNIT_FP16_ QTK_UNIT_SVE_
+#  if defined(__ARM_FEATURE_DOTPROD)
+#    define QTK_FEATURES_NEON_DOTPROD "+simd"
+#  else
+#    define QTK_FEATURES_NEON_DOTPROD QTK_DOTPROD_
+#  endif
+#  if defined(__ARM_FEATURE_MATMUL_INT8)
+#    define QTK_FEATURES_NEON_I8MM QTK_FEATURES_NEON_DOTPROD
+#  elif defined(__ARM_FEATURE_DOTPROD)
+#    define QTK_FEATURES_NEON_I8MM "+i8mm"
+#  else
+#    define QTK_FEATURES_NEON_I8MM QTK_DOTPROD_ "+i8mm"
+#  endif
+#endif
+
 /// g++ 12's own AVX-512 headers read an undefined register on purpose and warn about it under
 /// -Wall.
 #if defined(__GNUC__) && !defined(__clang__)

@@ -11,6 +11,14 @@ namespace detail {
 /// The kernels of one ISA, by conv_op; null: the ISA that it extends serves.
 using conv_row = std::array<const conv_kernel*, conv_op_count>;
 
+/// The entry of a kernel that multiplies two signed bytes.
+template <class Kernel>
+inline constexpr conv_kernel signed_image_entry = [] {
+  conv_kernel k = conv_entry<Kernel>;
+  k.signed_image = true;
+  return k;
+}();
+
 /// One row for each ISA, in the order of qtk::isa.
 inline constexpr auto conv_table = [] {
   std::array<conv_row, all_isas.size()> table{};
@@ -29,6 +37,7 @@ inline constexpr auto conv_table = [] {
 #elif QTK_AARCH64
   row(isa::neon) = {&conv_entry<neon::gemm_f32_6x16<gemm_op::f32_f32>>,
                     &conv_entry<neon::gemm_u8s8s32_6x16>};
+  row(isa::neon_dotprod) = {nullptr, &signed_image_entry<neon_dotprod::gemm_s8s8s32_6x16c4>};
 #endif
   return table;
 }();

@@ -8,6 +8,9 @@
 #include "qtk/kernels/avx512_bf16/probe.hpp"
 #include "qtk/kernels/elementwise_types.hpp"
 #include "qtk/kernels/generic/elementwise.hpp"
+#include "qtk/kernels/neon/probe.hpp"
+#include "qtk/kernels/neon_dotprod/probe.hpp"
+#include "qtk/kernels/neon_i8mm/probe.hpp"
 #include "qtk/kernels/scalar/elementwise.hpp"
 #include "qtk/kernels/scalar/probe.hpp"
 
@@ -60,6 +63,10 @@ QTK_KERNEL_FUNCTION const probe_kernels& find_probe(isa i) {
     t[static_cast<std::size_t>(isa::avx512)] = &avx512::probe;
     t[static_cast<std::size_t>(isa::avx512_vnni)] = &avx512_vnni::probe;
     t[static_cast<std::size_t>(isa::avx512_bf16)] = &avx512_bf16::probe;
+#elif QTK_AARCH64
+    t[static_cast<std::size_t>(isa::neon)] = &neon::probe;
+    t[static_cast<std::size_t>(isa::neon_dotprod)] = &neon_dotprod::probe;
+    t[static_cast<std::size_t>(isa::neon_i8mm)] = &neon_i8mm::probe;
 #endif
     return t;
   }();

@@ -17,7 +17,12 @@
 #  include "qtk/kernels/avx_vnni/gemm_int8.hpp"
 #elif QTK_AARCH64
 #  include "qtk/kernels/neon/gemm_f32.hpp"
+#  include "qtk/kernels/neon/gemm_s8s4.hpp"
 #  include "qtk/kernels/neon/gemm_u8s8.hpp"
+#  include "qtk/kernels/neon_dotprod/gemm_s8s4.hpp"
+#  include "qtk/kernels/neon_dotprod/gemm_u8s8.hpp"
+#  include "qtk/kernels/neon_i8mm/gemm_s8s4.hpp"
+#  include "qtk/kernels/neon_i8mm/gemm_u8s8.hpp"
 #endif
 
 /// Which kernel serves an operation on an ISA.
@@ -70,8 +75,15 @@ inline constexpr auto gemm_table = [] {
   set(isa::avx512_vnni, &gemm_entry<avx512_vnni::gemm_s8s4f32_12x32c8>);
   set(isa::avx512_bf16, &gemm_entry<avx512_bf16::gemm_bf16bf16f32_12x32c2>);
 #elif QTK_AARCH64
-  row(isa::neon) =
-      make_gemm_row<neon::gemm_f32_6x16>(&gemm_entry<neon::gemm_u8s8s32_6x16>, nullptr, nullptr);
+  row(isa::neon) = make_gemm_row<neon::gemm_f32_6x16>(&gemm_entry<neon::gemm_u8s8s32_6x16>,
+                                                      &gemm_entry<neon::gemm_s8s4s32>,
+                                                      &gemm_entry<neon::gemm_s8s4f32>);
+  set(isa::neon_dotprod, &gemm_entry<neon_dotprod::gemm_u8s8s32_6x16c4>);
+  set(isa::neon_dotprod, &gemm_entry<neon_dotprod::gemm_s8s4s32>);
+  set(isa::neon_dotprod, &gemm_entry<neon_dotprod::gemm_s8s4f32>);
+  set(isa::neon_i8mm, &gemm_entry<neon_i8mm::gemm_u8s8s32_6x16c8>);
+  set(isa::neon_i8mm, &gemm_entry<neon_i8mm::gemm_s8s4s32>);
+  set(isa::neon_i8mm, &gemm_entry<neon_i8mm::gemm_s8s4f32>);
 #endif
   return table;
 }();

@@ -65,8 +65,68 @@ struct f32_6x16 {
   static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
   static constexpr std::size_t grouped_panels(std::size_t) { return 1; }
 };
+
+/// The rows are multiplied by lane, four of them to a register: the shared body's broadcasts take a
+/// register each, and g++ 12 then spills accumulators.
 template <gemm_op Op>
-using gemm_f32_6x16 = gemm_f32<Op, f32_6x16, f32_weights<Op>>;
+struct gemm_f32_6x16 : gemm_f32<Op, f32_6x16, f32_weights<Op>> {
+  using weights = f32_weights<Op>;
+  using widened = gemm_f32_6x16<gemm_op::f32_f32>;
+
+  template <std::size_t Rows, std::size_t Panels>
+  static void run(const gemm_tile<float, float>& t) {
+    constexpr std::size_t columns = 4 * Panels;
+    float32x4_t acc[Rows][columns];
+    QTK_UNROLL
+    for (std::size_t i = 0; i < Rows; ++i) {
+      QTK_UNROLL
+      for (std::size_t j = 0; j < columns; ++j)
+        acc[i][j] = t.accumulate ? vld1q_f32(t.c + (i * columns + j) * 4) : vdupq_n_f32(0.0f);
+    }
+    const float* a = t.a;
+    const std::byte* group = t.b;
+    std::size_t skip = t.skip;
+    for (std::size_t left = t.k; left != 0; group += t.group_bytes, skip = 0) {
+      std::size_t length = left;
+      if constexpr (weights::header_bytes != 0)
+        length = left < t.group_k - skip ? left : t.group_k - skip;
+      left -= length;
+      const std::byte* codes = group + weights::header_bytes + skip * weights::step_bytes;
+      for (std::size_t k = 0; k < length; ++k, codes += weights::step_bytes, a += Rows) {
+        int8x16_t x[ceil_div(Rows, 4)];  // fp32
+        load_step<4 * Rows>(a, x);
+        QTK_UNROLL
+        for (std::size_t j = 0; j < columns; j += 4) {
+          float32x4_t w[4];
+          weights::load(codes + j / 4 * t.panel_bytes, group + j / 4 * t.panel_bytes, w);
+          add_products(acc, j, w, x, std::make_index_sequence<4 * Rows>{});
+        }
+      }
+    }
+    QTK_UNROLL
+    for (std::size_t i = 0; i < Rows; ++i) {
+      QTK_UNROLL
+      for (std::size_t j = 0; j < columns; ++j) vst1q_f32(t.c + (i * columns + j) * 4, acc[i][j]);
+    }
+  }
+
+ private:
+  /// Four vectors of columns of all rows. Inlined at any price, or clang leaves `acc` in memory.
+  template <std::size_t Rows, std::size_t Columns, std::size_t... I>
+  [[gnu::always_inline]] static void add_products(float32x4_t (&acc)[Rows][Columns], std::size_t j,
+                                                  const float32x4_t* w, const int8x16_t* x,
+                                                  std::index_sequence<I...>) {
+    ((acc[I % Rows][j + I / Rows] =
+          mul_add<I % Rows % 4>(acc[I % Rows][j + I / Rows], w[I / Rows], x[I % Rows / 4])),
+     ...);
+  }
+  /// Volatile, or g++ 12 loads so far ahead that accumulators have to be spilled.
+  template <std::size_t Lane>
+  static float32x4_t mul_add(float32x4_t sum, float32x4_t w, int8x16_t x) {
+    __asm__ volatile("fmla %0.4s, %1.4s, %2.s[%3]" : "+w"(sum) : "w"(w), "w"(x), "i"(Lane));
+    return sum;
+  }
+};
 
 }  // namespace qtk::inline QTK_ABI::neon
 #endif

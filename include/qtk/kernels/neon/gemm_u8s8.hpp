@@ -29,22 +29,15 @@ struct gemm_u8s8s32_6x16 {
     const std::int16_t* a = t.a;
     const std::byte* b = t.b;
     for (std::size_t k = 0; k < t.k; ++k, a += Rows, b += nr) {
-      int16x4_t w[columns];
+      int8x16_t x[1];  // int16
+      load_step<2 * Rows>(a, x);
       QTK_UNROLL
-      for (std::size_t p = 0; p < Panels; ++p) {
+      for (std::size_t j = 0; j < columns; j += 4) {
         const int8x16_t codes =
-            vld1q_s8(reinterpret_cast<const std::int8_t*>(b + p * t.panel_bytes));
-        const int16x8_t lo = vmovl_s8(vget_low_s8(codes)), hi = vmovl_s8(vget_high_s8(codes));
-        w[4 * p] = vget_low_s16(lo);
-        w[4 * p + 1] = vget_high_s16(lo);
-        w[4 * p + 2] = vget_low_s16(hi);
-        w[4 * p + 3] = vget_high_s16(hi);
-      }
-      QTK_UNROLL
-      for (std::size_t i = 0; i < Rows; ++i) {
-        const int16x4_t x = vdup_n_s16(a[i]);
-        QTK_UNROLL
-        for (std::size_t j = 0; j < columns; ++j) acc[i][j] = vmlal_s16(acc[i][j], w[j], x);
+            vld1q_s8(reinterpret_cast<const std::int8_t*>(b + j / 4 * t.panel_bytes));
+        const std::make_index_sequence<Rows> rows;
+        add_products(acc, j, vmovl_s8(vget_low_s8(codes)), vreinterpretq_s16_s8(x[0]), rows);
+        add_products(acc, j + 2, vmovl_high_s8(codes), vreinterpretq_s16_s8(x[0]), rows);
       }
     }
     QTK_UNROLL
@@ -57,6 +50,25 @@ struct gemm_u8s8s32_6x16 {
   template <class Sum>
   static void finish(const gemm_finish<Sum>& f) {
     gemm_finish_run<simd, nr>(f);
+  }
+
+ private:
+  /// Eight columns from the four of acc[.][j] on.
+  template <std::size_t Columns, std::size_t... Row>
+  [[gnu::always_inline]] static void add_products(int32x4_t (&acc)[sizeof...(Row)][Columns],
+                                                  std::size_t j, int16x8_t w, int16x8_t x,
+                                                  std::index_sequence<Row...>) {
+    ((acc[Row][j] = add_lower<Row>(acc[Row][j], w, x)), ...);
+    ((acc[Row][j + 1] = add_upper<Row>(acc[Row][j + 1], w, x)), ...);
+  }
+  // Functions, because clang's intrinsics with lanes are macros, in which no pack expands.
+  template <std::size_t Lane>
+  static int32x4_t add_lower(int32x4_t sum, int16x8_t w, int16x8_t x) {
+    return vmlal_laneq_s16(sum, vget_low_s16(w), x, Lane);
+  }
+  template <std::size_t Lane>
+  static int32x4_t add_upper(int32x4_t sum, int16x8_t w, int16x8_t x) {
+    return vmlal_high_laneq_s16(sum, w, x, Lane);
   }
 };
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "qtk/core/config.hpp"
 
@@ -37,6 +38,13 @@ struct simd {
   static f32 to_f32(i32 x) noexcept { return vcvtq_f32_s32(x); }
   static i32 set1(std::int32_t x) noexcept { return vdupq_n_s32(x); }
   static i32 load(const std::int32_t* p) noexcept { return vld1q_s32(p); }
+  static void store(std::int32_t* p, i32 x) noexcept { vst1q_s32(p, x); }
+  static i32 load_s8(const std::int8_t* p) noexcept {
+    std::int32_t four;
+    std::memcpy(&four, p, sizeof four);
+    return vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)))));
+  }
+  static i32 add(i32 a, i32 b) noexcept { return vaddq_s32(a, b); }
   static i32 sub(i32 a, i32 b) noexcept { return vsubq_s32(a, b); }
   static i32 mul(i32 a, i32 b) noexcept { return vmulq_s32(a, b); }
 };
