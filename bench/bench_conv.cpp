@@ -128,7 +128,7 @@ class contest {
       r.t = times[c];
       r.valid = true;
       const conv_peer* const peer = members_[callers[c]];
-      if (peer != nullptr && peer->make != onednn_blocked && peer->make != onednn_dynamic)
+      if (peer != nullptr && peer->same_work)
         best = std::min(best, r.t.median);
     }
     if (std::isfinite(best))

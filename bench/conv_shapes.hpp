@@ -67,7 +67,8 @@ using conv_call = std::function<void()>;
 struct conv_peer {
   const char* name;
   conv_call (*make)(conv_type type, const conv_shape& s, std::size_t batch, std::size_t threads);
-  bool fp32 = true;  // int8 only otherwise
+  bool fp32 = true;       // int8 only otherwise
+  bool same_work = true;  // NCHW in and out, image quantized before: what qtk is held against
 
   [[nodiscard]] constexpr bool has(conv_type t) const { return fp32 || t == conv_type::int8; }
 };
@@ -80,7 +81,8 @@ conv_call onednn_blocked(conv_type, const conv_shape&, std::size_t batch, std::s
 inline const std::vector<conv_peer> conv_peers {
 #if defined(QTK_BENCH_ONEDNN)
   {"onednn", onednn_nchw}, {"onednn-reorders", onednn_reorders},
-      {"onednn-dynamic", onednn_dynamic, false}, {"onednn-blocked", onednn_blocked},
+      {"onednn-dynamic", onednn_dynamic, false, false},
+      {"onednn-blocked", onednn_blocked, true, false},
 #endif
 };
 
