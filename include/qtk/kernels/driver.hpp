@@ -41,6 +41,8 @@ class gemm_driver {
       return mr;
   }();
   static constexpr bool widens = direct_rows < mr;
+  /// Bytes of a panel between what is multiplied and what is asked for from memory.
+  static constexpr std::size_t fetch_distance = 1024;
 
   static std::size_t packed_bytes(std::size_t N, std::size_t K, std::size_t group_size) noexcept {
     return layout_type(N, K, group_size).total_bytes();
@@ -128,7 +130,7 @@ class gemm_driver {
           static_cast<const typename traits::a_type*>(args_.a) + m_ * args_.lda);
       return;
     }
-    const row_packer<typename traits::a_type, packed_type, kr, rounds> packer(args_, layout_);
+    const row_packer<typename traits::a_type, packed_type, mr, kr, rounds> packer(args_, layout_);
     for (std::size_t t = 0; t < tiles_.count; ++t) {
       const std::size_t begin = tiles_.begin(t);
       packed_type* const to = scratch_.a + begin * layout_.packed_k;
@@ -162,14 +164,13 @@ class gemm_driver {
     for (std::size_t p = 0; p < panels;) {
       const std::size_t count = p + wide <= panels ? wide : 1;
       const std::byte* const b = codes(first_panel + p, k);
-      std::ptrdiff_t ahead = fetch_distance(b, first_panel, first_panel + panels,
-                                            first_panel + p + count, k, k + length);
+      const std::byte* const next =
+          next_codes(first_panel, first_panel + panels, first_panel + p + count, k, k + length);
       tile.b = b;
       tile.panel_bytes = layout_.panel_bytes;
       tile.skip = traits::grouped ? k % layout_.group_k : 0;
       if constexpr (widens)
         if (rows_ > direct_rows) {
-          ahead = 0;  // widening reads in sequence, which hardware foresees
           Kernel::widen(tile, count, scratch_.widened);
           tile.b = reinterpret_cast<const std::byte*>(scratch_.widened);
           tile.panel_bytes = length * nr * sizeof(float);
@@ -181,7 +182,7 @@ class gemm_driver {
         if constexpr (Kernel::op == gemm_op::s8_s4)
           tile.a_sums = scratch_.a_sums + begin * layout_.groups + group * rows;
         tile.c = k == 0 && last ? local : scratch_.sums + begin * nc + p * nr * rows;
-        tile.ahead = t == 0 ? ahead : 0;
+        tile.fetch = fetch_for(t, b, next, length);
         microkernel(rows, count)(tile);
         if (last) store(tile.c, count, first_panel + p, begin, rows);
       }
@@ -189,17 +190,23 @@ class gemm_driver {
     }
   }
 
-  /// What the first tile of a panel asks for while it multiplies. One tile alone reads weights at
-  /// the speed of memory, a stream for each panel: they are fetched a little ahead. With several,
-  /// the next panel (`next`; of the next block of K or of columns behind the last) has the time of
-  /// all of them to arrive.
-  [[nodiscard]] std::ptrdiff_t fetch_distance(const std::byte* b, std::size_t first,
-                                              std::size_t end, std::size_t next, std::size_t k,
-                                              std::size_t next_k) const noexcept {
-    constexpr std::ptrdiff_t stream = 1024;
-    if (tiles_.count == 1) return stream;
-    if (next < end) return codes(next, k) - b;
-    return (next_k < layout_.packed_k ? codes(first, next_k) : codes(end, 0)) - b;
+  /// The codes that come after those of a block: of the next panel, of the next block of K, or of
+  /// the columns behind the last.
+  [[nodiscard]] const std::byte* next_codes(std::size_t first, std::size_t end, std::size_t next,
+                                            std::size_t k, std::size_t next_k) const noexcept {
+    if (next < end) return codes(next, k);
+    return next_k < layout_.packed_k ? codes(first, next_k) : codes(end, 0);
+  }
+
+  /// What tile `t` asks for while it multiplies `length` of k. One tile alone reads weights at the
+  /// speed of memory, a stream for each panel: they are fetched a little ahead. Several share the
+  /// next panels evenly: asked for by the first of them alone (as qtk once did), the next panels
+  /// come as a burst at the full speed of memory, which that tile has to wait for.
+  [[nodiscard]] fetch_stream fetch_for(std::size_t t, const std::byte* b, const std::byte* next,
+                                       std::size_t length) const noexcept {
+    if (tiles_.count == 1) return {b + fetch_distance, 64, layout_.panel_bytes};
+    const std::size_t step = ceil_div(64, tiles_.count);
+    return {next + t * layout_.code_bytes(length) * step / 64, step, layout_.panel_bytes};
   }
 
   [[nodiscard]] run_function<Kernel> microkernel(std::size_t rows,

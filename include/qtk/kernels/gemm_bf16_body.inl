@@ -26,13 +26,12 @@ struct gemm_bf16bf16f32_12x32c2 {
     }
     const bfloat16* a = t.a;
     const std::byte* b = t.b;
+    fetch_stream fetch = t.fetch;
     for (std::size_t k = 0; k < t.k; k += kr, a += kr * Rows, b += kr * nr * sizeof(bfloat16)) {
       simd::i32 w[Panels];
       QTK_UNROLL
-      for (std::size_t j = 0; j < Panels; ++j) {
-        w[j] = _mm512_loadu_si512(b + j * t.panel_bytes);
-        prefetch_lines<64>(b + j * t.panel_bytes + t.ahead);
-      }
+      for (std::size_t j = 0; j < Panels; ++j) w[j] = _mm512_loadu_si512(b + j * t.panel_bytes);
+      fetch.template advance<Panels, kr * nr * sizeof(bfloat16)>();
       QTK_UNROLL
       for (std::size_t i = 0; i < Rows; ++i) {
         const simd::i32 x = broadcast4(a + i * kr);

@@ -39,6 +39,7 @@ inline void gemm_f32_run(const gemm_tile<float, float>& t) {
   // Not where weights are scaled: that is long enough, and g++ 12 spills.
   constexpr std::size_t unroll = Weights::header_bytes != 0 ? 1 : Rows * columns < 24 ? 4 : 2;
   const std::size_t panel_bytes = t.panel_bytes;
+  fetch_stream fetch = t.fetch;
   simd::f32 acc[Rows][columns];
   QTK_UNROLL
   for (std::size_t i = 0; i < Rows; ++i) {
@@ -55,10 +56,10 @@ inline void gemm_f32_run(const gemm_tile<float, float>& t) {
       length = left < t.group_k - skip ? left : t.group_k - skip;
     left -= length;
     const std::byte* codes = group + Weights::header_bytes + skip * Weights::step_bytes;
+    if constexpr (Weights::header_bytes != 0)
+      fetch.template advance<Panels, Weights::header_bytes>();
     for (; length >= unroll; length -= unroll) {
-      QTK_UNROLL
-      for (std::size_t p = 0; p < Panels; ++p)
-        prefetch_lines<unroll * Weights::step_bytes>(codes + p * panel_bytes + t.ahead);
+      fetch.template advance<Panels, unroll * Weights::step_bytes>();
       QTK_UNROLL
       for (std::size_t u = 0; u < unroll; ++u)
         gemm_f32_step<Weights, Rows, Panels>(a + u * Rows, codes + u * Weights::step_bytes, group,

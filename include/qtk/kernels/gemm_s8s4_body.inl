@@ -1,7 +1,7 @@
 // s8 rows and int4 weights. Included once for each ISA, inside its namespace and target region;
 // needs `simd` there. `Kernel` brings
 //
-//   multiply<Rows, Panels>(a, codes, panel_bytes, ahead, k, start, dots)
+//   multiply<Rows, Panels>(a, codes, panel_bytes, fetch, k, start, dots)
 //
 // which sets dots[i][j], one register each of (Rows, Panels * nr), to start[i] plus the sums over
 // one group of a * code, code being 0 .. 15.
@@ -21,12 +21,14 @@ inline void gemm_s8s4_run(const gemm_tile<std::int8_t, float>& t) {
   const std::int32_t* a_sums = t.a_sums;
   const std::byte* group = t.b;
   float* c = t.c;
+  fetch_stream fetch = t.fetch;
   for (std::size_t left = t.k; left != 0; group += t.group_bytes, a_sums += Rows) {
     const std::size_t length = left < t.group_k ? left : t.group_k;
     left -= length;
+    fetch.template advance<Panels, header_bytes>();
     __asm__("" : "+r"(c));  // or g++ 12 keeps it in registers, and spills those
     typename simd::i32 dots[Rows][columns];
-    Kernel::template multiply<Rows, Panels>(a, group + header_bytes, t.panel_bytes, t.ahead, length,
+    Kernel::template multiply<Rows, Panels>(a, group + header_bytes, t.panel_bytes, fetch, length,
                                             a_sums, dots);
     a += Rows * length;
     if (!t.symmetric) {

@@ -47,12 +47,13 @@ struct gemm_6x16c4 {
     load_sums(t.c, t.accumulate, acc);
     const A* a = t.a;
     const std::byte* b = t.b;
+    fetch_stream fetch = t.fetch;
     for (std::size_t k = 0; k < t.k; k += kr, a += kr * Rows, b += kr * nr) {
+      fetch.template advance<Panels, kr * nr>();
       QTK_UNROLL
       for (std::size_t p = 0; p < Panels; ++p) {
         const auto* const codes = reinterpret_cast<const __m256i*>(b + p * t.panel_bytes);
         const __m256i lo = _mm256_loadu_si256(codes), hi = _mm256_loadu_si256(codes + 1);
-        prefetch_lines<kr * nr>(b + p * t.panel_bytes + t.ahead);
         QTK_UNROLL
         for (std::size_t i = 0; i < Rows; ++i) {
           const __m256i x = broadcast4(a + i * kr);
@@ -84,15 +85,15 @@ struct int4_steps {
   /// dots += the products of k elements.
   template <std::size_t Rows, std::size_t Panels>
   QTK_ALWAYS_INLINE static void add(const std::int8_t* a, const std::byte* codes,
-                                    std::size_t panel_bytes, std::ptrdiff_t ahead, std::size_t k,
+                                    std::size_t panel_bytes, fetch_stream& fetch, std::size_t k,
                                     __m256i (&dots)[Rows][2 * Panels]) {
     const __m256i mask = _mm256_set1_epi8(15);
     for (; k != 0; k -= kr, a += kr * Rows, codes += step_bytes) {
+      fetch.template advance<Panels, step_bytes>();
       QTK_UNROLL
       for (std::size_t p = 0; p < Panels; ++p) {
         const __m256i both =
             _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes + p * panel_bytes));
-        prefetch_lines<step_bytes>(codes + p * panel_bytes + ahead);
         const __m256i lo = _mm256_and_si256(both, mask);
         const __m256i hi = _mm256_and_si256(_mm256_srli_epi16(both, 4), mask);
         QTK_UNROLL
@@ -115,7 +116,7 @@ struct gemm_s8s4f32_6x16c4 : int4_steps {
 
   template <std::size_t Rows, std::size_t Panels>
   QTK_ALWAYS_INLINE static void multiply(const std::int8_t* a, const std::byte* codes,
-                                         std::size_t panel_bytes, std::ptrdiff_t ahead,
+                                         std::size_t panel_bytes, fetch_stream& fetch,
                                          std::size_t k, const std::int32_t* start,
                                          __m256i (&dots)[Rows][2 * Panels]) {
     QTK_UNROLL
@@ -123,7 +124,7 @@ struct gemm_s8s4f32_6x16c4 : int4_steps {
       QTK_UNROLL
       for (std::size_t j = 0; j < 2 * Panels; ++j) dots[i][j] = _mm256_set1_epi32(start[i]);
     }
-    int4_steps::add<Rows, Panels>(a, codes, panel_bytes, ahead, k, dots);
+    int4_steps::add<Rows, Panels>(a, codes, panel_bytes, fetch, k, dots);
   }
   template <std::size_t Rows, std::size_t Panels>
   static void run(const gemm_tile<std::int8_t, float>& t) {
@@ -143,7 +144,8 @@ struct gemm_s8s4s32_6x16c4 : int4_steps {
   static void run(const gemm_tile<std::int8_t, std::int32_t>& t) {
     __m256i sums[Rows][2 * Panels];
     load_sums(t.c, t.accumulate, sums);
-    int4_steps::add<Rows, Panels>(t.a, t.b, t.panel_bytes, t.ahead, t.k, sums);
+    fetch_stream fetch = t.fetch;
+    int4_steps::add<Rows, Panels>(t.a, t.b, t.panel_bytes, fetch, t.k, sums);
     store_sums(sums, t.c);
   }
   template <class Sum>

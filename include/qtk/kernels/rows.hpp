@@ -6,6 +6,42 @@
 /// short vectors that every target has.
 namespace qtk::inline QTK_ABI {
 
+namespace detail {
+
+/// 16 bytes of each of 16 / Unit rows, units of Unit bytes turned into columns.
+template <std::size_t Unit>
+[[gnu::always_inline]] inline void transpose(const void* from, std::size_t from_bytes, void* to,
+                                             std::size_t to_bytes) noexcept {
+  const auto row = [&]<class V>(std::size_t i, V& v) {
+    std::memcpy(&v, static_cast<const std::byte*>(from) + i * from_bytes, sizeof v);
+  };
+  const auto column = [&]<class V>(std::size_t i, const V& v) {
+    std::memcpy(static_cast<std::byte*>(to) + i * to_bytes, &v, sizeof v);
+  };
+  if constexpr (Unit == 4) {
+    using words = std::uint32_t __attribute__((vector_size(16)));
+    words a, b, c, d;
+    row(0, a), row(1, b), row(2, c), row(3, d);
+    const words ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const words cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const words ef = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const words gh = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    column(0, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
+    column(1, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+    column(2, __builtin_shufflevector(ef, gh, 0, 1, 4, 5));
+    column(3, __builtin_shufflevector(ef, gh, 2, 3, 6, 7));
+  } else {
+    static_assert(Unit == 8);
+    using pairs = std::uint64_t __attribute__((vector_size(16)));
+    pairs a, b;
+    row(0, a), row(1, b);
+    column(0, __builtin_shufflevector(a, b, 0, 2));
+    column(1, __builtin_shufflevector(a, b, 1, 3));
+  }
+}
+
+}  // namespace detail
+
 /// Sum of `count` codes.
 [[nodiscard]] inline std::int32_t sum_codes(const std::int8_t* codes, std::size_t count) noexcept {
   using bytes = std::int8_t __attribute__((vector_size(8)));
@@ -26,19 +62,80 @@ namespace qtk::inline QTK_ABI {
   return sum;
 }
 
-/// Bits of eight floats rounded to bf16, as the upper halves of words: to_bfloat16() of each.
-inline void round_to_bf16(const float* x, std::uint32_t* out) noexcept {
-  using words = std::uint32_t __attribute__((vector_size(32)));
-  words u;
-  std::memcpy(&u, x, sizeof u);
-  const words rounded = u + 0x7fffu + ((u >> 16) & 1u), quiet = u | 0x400000u;
-  const words nan = words((u & 0x7fffffffu) > 0x7f800000u);
-  const words bits = ((nan & quiet) | (~nan & rounded)) & 0xffff0000u;
-  std::memcpy(out, &bits, sizeof bits);
+/// `count` floats rounded to bf16 as to_bfloat16() does, widened or not.
+template <class Packed>
+void round_to_bf16(const float* x, std::size_t count, Packed* out) noexcept {
+  using words = std::uint32_t __attribute__((vector_size(16)));
+  using halves = std::uint16_t __attribute__((vector_size(8)));
+  const auto store = [&](std::size_t i, words bits) {
+    if constexpr (sizeof(Packed) == 2) {
+      const halves narrow = __builtin_convertvector(bits >> 16, halves);
+      std::memcpy(static_cast<void*>(out + i), &narrow, sizeof narrow);
+    } else {
+      std::memcpy(static_cast<void*>(out + i), &bits, sizeof bits);
+    }
+  };
+  std::size_t i = 0;
+  for (; count - i >= 4; i += 4) {
+    words u;
+    std::memcpy(&u, x + i, sizeof u);
+    const words rounded = u + 0x7fffu + ((u >> 16) & 1u), quiet = u | 0x400000u;
+    const words nan = words((u & 0x7fffffffu) > 0x7f800000u);
+    store(i, ((nan & quiet) | (~nan & rounded)) & 0xffff0000u);
+  }
+  for (; i < count; ++i) {
+    const bfloat16 b = to_bfloat16(x[i]);
+    if constexpr (sizeof(Packed) == 2)
+      out[i] = b;
+    else
+      out[i] = to_float(b);
+  }
 }
 
-/// `Bf16`: floats are rounded to bf16 on the way.
-template <class Source, class Packed, std::size_t Kr, bool Bf16 = false>
+/// `count` codes less their zero point.
+inline void subtract(const std::uint8_t* x, std::int16_t zero_point, std::size_t count,
+                     std::int16_t* out) noexcept {
+  using codes = std::uint8_t __attribute__((vector_size(8)));
+  using values = std::int16_t __attribute__((vector_size(16)));
+  std::size_t i = 0;
+  for (; count - i >= 8; i += 8) {
+    codes c;
+    std::memcpy(&c, x + i, sizeof c);
+    const values v = __builtin_convertvector(c, values) - zero_point;
+    std::memcpy(out + i, &v, sizeof v);
+  }
+  for (; i < count; ++i) out[i] = static_cast<std::int16_t>(x[i] - zero_point);
+}
+
+/// Interleaves `rows` rows, `stride` elements apart: step s of row i, Kr elements, goes to
+/// out + (s * rows + i) * Kr. Squares of 16 bytes each way by shuffles: one element at a time takes
+/// three times as long.
+template <std::size_t Kr, class T>
+void interleave_rows(const T* from, std::size_t stride, std::size_t rows, std::size_t steps,
+                     T* out) noexcept {
+  constexpr std::size_t unit = Kr * sizeof(T), side = 16 / unit;
+  const auto copy = [&](std::size_t i, std::size_t s) {
+    std::memcpy(static_cast<void*>(out + (s * rows + i) * Kr), from + i * stride + s * Kr, unit);
+  };
+  std::size_t body = rows == 1 ? steps : 0;  // steps that are done
+  std::memcpy(static_cast<void*>(out), from, body * unit);
+  if constexpr (unit == 4 || unit == 8) {
+    if (rows >= side) {
+      body = steps - steps % side;
+      for (std::size_t r = 0; r < rows; r += side) {
+        const std::size_t i = std::min(r, rows - side);  // the last square may overlap
+        for (std::size_t s = 0; s < body; s += side)
+          detail::transpose<unit>(from + i * stride + s * Kr, stride * sizeof(T),
+                                  out + (s * rows + i) * Kr, rows * unit);
+      }
+    }
+  }
+  for (std::size_t s = body; s < steps; ++s)
+    for (std::size_t i = 0; i < rows; ++i) copy(i, s);
+}
+
+/// Packs at most Mr rows at a time. `Bf16`: floats are rounded to bf16 on the way.
+template <class Source, class Packed, std::size_t Mr, std::size_t Kr, bool Bf16 = false>
 class row_packer {
  public:
   row_packer(const gemm_args& args, const k_layout& layout) noexcept
@@ -47,8 +144,6 @@ class row_packer {
   /// Packs rows [m, m + rows) of A to `out`: layout.packed_k * rows elements. Padding is zero.
   void pack(std::size_t m, std::size_t rows, Packed* out) const noexcept {
     if (layout_.packed_k != args_.K) std::fill_n(out, layout_.packed_k * rows, Packed{});
-    // 64 columns of all rows at a time: both sides stay in the first-level cache.
-    constexpr std::size_t chunk = 64;
     for (std::size_t g = 0; g < layout_.groups; ++g) {
       const std::size_t group_begin = g * layout_.group_size;
       const std::size_t group_end = std::min(args_.K, group_begin + layout_.group_size);
@@ -82,55 +177,31 @@ class row_packer {
     static_cast<void>(m);
     return Packed{};
   }
-  /// int16 kernels take the zero point off here; padding then is zero.
-  static constexpr bool subtracts = sizeof(Packed) > sizeof(Source);
+  /// Columns of all rows at a time: both sides stay in the first-level cache.
+  static constexpr std::size_t chunk = 64;
 
+  /// Columns [k0, k0 + length) of a group; what is behind a whole step is zero already.
   void pack_chunk(std::size_t m, std::size_t rows, std::size_t k0, std::size_t length,
                   Packed* to) const noexcept {
-    for (std::size_t i = 0; i < rows; ++i) {
-      const Source* const row = source(m + i, k0);
-      std::size_t k = 0;
-      if constexpr (subtracts) {
-        const Packed zero = zero_point(m + i);
-        static_assert(std::is_same_v<Source, std::uint8_t> && std::is_same_v<Packed, std::int16_t>);
-        using codes = std::uint8_t __attribute__((vector_size(8)));
-        using values = std::int16_t __attribute__((vector_size(16)));
-        for (; k + 8 <= length; k += 8) {
-          codes c;
-          std::memcpy(&c, row + k, sizeof c);
-          const values v = __builtin_convertvector(c, values) - zero;
-          Packed wide[8];
-          std::memcpy(wide, &v, sizeof v);
-          for (std::size_t w = 0; w < 8; w += Kr) copy(wide + w, to + (k + w) * rows + i * Kr);
-        }
-        for (; k < length; ++k)
-          to[k / Kr * Kr * rows + i * Kr + k % Kr] = static_cast<Packed>(row[k] - zero);
-      } else if constexpr (Bf16) {
-        for (; k + 8 <= length; k += 8) {
-          std::uint32_t bits[8];
-          round_to_bf16(row + k, bits);
-          Packed rounded[8];
-          for (std::size_t w = 0; w < 8; ++w) rounded[w] = from_bits(bits[w]);
-          for (std::size_t w = 0; w < 8; w += Kr) copy(rounded + w, to + (k + w) * rows + i * Kr);
-        }
-        for (; k < length; ++k)
-          to[k / Kr * Kr * rows + i * Kr + k % Kr] =
-              from_bits(std::uint32_t{to_bfloat16(row[k]).bits} << 16);
-      } else {
-        for (; k + Kr <= length; k += Kr) copy(row + k, to + k * rows + i * Kr);
-        for (std::size_t r = 0; k + r < length; ++r) to[k * rows + i * Kr + r] = row[k + r];
+    const std::size_t steps = length / Kr, rest = length % Kr;
+    const auto finish = [&](const Packed* from, std::size_t stride) {
+      interleave_rows<Kr>(from, stride, rows, steps, to);
+      for (std::size_t i = 0; i < rows; ++i)
+        for (std::size_t r = 0; r < rest; ++r)
+          to[(steps * rows + i) * Kr + r] = from[i * stride + steps * Kr + r];
+    };
+    if constexpr (std::is_same_v<Source, Packed> && !Bf16) {
+      finish(source(m, k0), args_.lda);
+    } else {
+      Packed converted[Mr * chunk] = {};  // or g++ warns of its rest
+      for (std::size_t i = 0; i < rows; ++i) {
+        if constexpr (Bf16)
+          round_to_bf16(source(m + i, k0), length, converted + i * chunk);
+        else
+          subtract(source(m + i, k0), zero_point(m + i), length, converted + i * chunk);
       }
+      finish(converted, chunk);
     }
-  }
-  [[nodiscard]] static Packed from_bits(std::uint32_t bits) noexcept {
-    if constexpr (sizeof(Packed) == 2)
-      return {static_cast<std::uint16_t>(bits >> 16)};
-    else
-      return std::bit_cast<Packed>(bits);
-  }
-  /// Kr codes at once: g++ -O2 copies them byte by byte.
-  static void copy(const Packed* from, Packed* to) noexcept {
-    std::memcpy(to, from, Kr * sizeof(Packed));
   }
 
   const gemm_args& args_;

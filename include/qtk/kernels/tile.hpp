@@ -5,11 +5,35 @@
 #include <limits>
 #include <type_traits>
 
+#include "qtk/core/numeric.hpp"
 #include "qtk/kernels/gemm_types.hpp"
 
 /// What passes between the ISA-free driver and the microkernels: a tile of sums to form, and a tile
 /// of sums to finish.
 namespace qtk::inline QTK_ABI {
+
+/// Weights that a microkernel asks for while it multiplies, into the L2 cache: in the L1 they would
+/// crowd out what is being multiplied (AVX2, 128 x 4096 x 4096: 82 instead of 74 GFLOP/s). Any
+/// address will do. `step` is how far it moves while 64 bytes of a panel are consumed: 64 follows
+/// the tile's own weights, less lets several tiles share what lies ahead, evenly.
+struct fetch_stream {
+  const std::byte* next = nullptr;
+  std::size_t step = 0;
+  std::size_t panel_bytes = 0;
+
+  /// For each panel, while Bytes of it are consumed.
+  template <std::size_t Panels, std::size_t Bytes>
+  [[gnu::always_inline]] inline void advance() noexcept {
+    constexpr std::size_t lines = ceil_div(Bytes, 64);
+    QTK_UNROLL
+    for (std::size_t i = 0; i < lines; ++i) {
+      QTK_UNROLL
+      for (std::size_t p = 0; p < Panels; ++p)
+        __builtin_prefetch(next + p * panel_bytes + i * step, 0, 2);
+    }
+    next += step * Bytes / 64;
+  }
+};
 
 /// C (Rows, Panels * nr) = A (Rows, k) * W (Panels * nr, k)^T, or += where `accumulate`.
 ///
@@ -28,19 +52,10 @@ struct gemm_tile {
   std::size_t group_bytes = 0;   // from one group of a panel to the next
   std::size_t skip = 0;          // k already done in the first group; s8_s4: 0
   bool symmetric = false;        // s8_s4: all zero points are 8, the middle of the stored codes
-  std::ptrdiff_t ahead = 0;      // from the codes of a step to those to be fetched into the cache
+  fetch_stream fetch{};          // weights to be asked for meanwhile
   Sum* c = nullptr;              // (Rows, Panels * nr)
   bool accumulate = false;
 };
-
-/// Asks for the cache lines of Bytes from p on, into the L2 cache: in the L1 they would crowd out
-/// what is being multiplied (AVX2, 128 x 4096 x 4096: 82 instead of 74 GFLOP/s). Any address will
-/// do.
-template <std::size_t Bytes>
-[[gnu::always_inline]] inline void prefetch_lines(const std::byte* p) noexcept {
-  QTK_UNROLL
-  for (std::size_t i = 0; i < Bytes; i += 64) __builtin_prefetch(p + i, 0, 2);
-}
 
 /// One panel's worth of sums on its way to memory: `rows` x nr, all columns readable.
 ///   int32 sums: y = f(float(sum - zero_point[i] * column_sum[j] - row_offset[i] -

@@ -50,11 +50,9 @@ struct int4_steps {
   /// sums = the products of `count` steps, 1 to 8; a and codes move on.
   template <std::size_t Rows, std::size_t Panels>
   QTK_ALWAYS_INLINE static void run(const std::int8_t*& a, const std::byte*& codes,
-                                    std::size_t panel_bytes, std::ptrdiff_t ahead,
+                                    std::size_t panel_bytes, fetch_stream& fetch,
                                     std::size_t count, __m256i (&sums)[Rows][2 * Panels]) {
-    QTK_UNROLL
-    for (std::size_t p = 0; p < Panels; ++p)
-      prefetch_lines<most * step_bytes>(codes + p * panel_bytes + ahead);
+    fetch.template advance<Panels, most * step_bytes>();
     step<Rows, Panels, true>(a, codes, panel_bytes, sums);
     a += kr * Rows;
     codes += step_bytes;
@@ -65,13 +63,13 @@ struct int4_steps {
   /// c (Rows, 2 * Panels registers of int32) += the products of k elements.
   template <std::size_t Rows, std::size_t Panels>
   QTK_ALWAYS_INLINE static void add(const std::int8_t* a, const std::byte* codes,
-                                    std::size_t panel_bytes, std::ptrdiff_t ahead, std::size_t k,
+                                    std::size_t panel_bytes, fetch_stream& fetch, std::size_t k,
                                     std::int32_t* c) {
     for (std::size_t steps = k / kr; steps != 0;) {
       const std::size_t count = steps < most ? steps : most;
       steps -= count;
       __m256i sums[Rows][2 * Panels];
-      run<Rows, Panels>(a, codes, panel_bytes, ahead, count, sums);
+      run<Rows, Panels>(a, codes, panel_bytes, fetch, count, sums);
       QTK_UNROLL
       for (std::size_t i = 0; i < Rows; ++i) {
         QTK_UNROLL
@@ -95,12 +93,12 @@ struct gemm_s8s4f32_6x16c4 : int4_steps {
 
   template <std::size_t Rows, std::size_t Panels>
   QTK_ALWAYS_INLINE static void multiply(const std::int8_t* a, const std::byte* codes,
-                                         std::size_t panel_bytes, std::ptrdiff_t ahead,
+                                         std::size_t panel_bytes, fetch_stream& fetch,
                                          std::size_t k, const std::int32_t* start,
                                          __m256i (&dots)[Rows][2 * Panels]) {
     constexpr std::size_t columns = 2 * Panels;
     if (k <= most * kr) {
-      int4_steps::run<Rows, Panels>(a, codes, panel_bytes, ahead, k / kr, dots);
+      int4_steps::run<Rows, Panels>(a, codes, panel_bytes, fetch, k / kr, dots);
       QTK_UNROLL
       for (std::size_t i = 0; i < Rows; ++i) {
         QTK_UNROLL
@@ -109,7 +107,7 @@ struct gemm_s8s4f32_6x16c4 : int4_steps {
       }
     } else {
       alignas(32) std::int32_t sums[Rows * columns * 8];
-      multiply_long<Rows, Panels>(a, codes, panel_bytes, ahead, k, start, sums);
+      fetch = multiply_long<Rows, Panels>(a, codes, panel_bytes, fetch, k, start, sums);
       QTK_UNROLL
       for (std::size_t i = 0; i < Rows; ++i) {
         QTK_UNROLL
@@ -120,14 +118,15 @@ struct gemm_s8s4f32_6x16c4 : int4_steps {
   }
   /// Groups of more than 32. A function of its own, or g++ 12 spills in the short ones.
   template <std::size_t Rows, std::size_t Panels>
-  [[gnu::noinline]] static void multiply_long(const std::int8_t* a, const std::byte* codes,
-                                              std::size_t panel_bytes, std::ptrdiff_t ahead,
-                                              std::size_t k, const std::int32_t* start,
-                                              std::int32_t* sums) {
+  [[gnu::noinline]] static fetch_stream multiply_long(const std::int8_t* a, const std::byte* codes,
+                                                      std::size_t panel_bytes, fetch_stream fetch,
+                                                      std::size_t k, const std::int32_t* start,
+                                                      std::int32_t* sums) {
     for (std::size_t i = 0; i < Rows; ++i)
       for (std::size_t j = 0; j < 2 * Panels; ++j)
         simd::store(sums + (i * 2 * Panels + j) * 8, _mm256_set1_epi32(start[i]));
-    int4_steps::add<Rows, Panels>(a, codes, panel_bytes, ahead, k, sums);
+    int4_steps::add<Rows, Panels>(a, codes, panel_bytes, fetch, k, sums);
+    return fetch;
   }
   template <std::size_t Rows, std::size_t Panels>
   static void run(const gemm_tile<std::int8_t, float>& t) {
@@ -156,7 +155,8 @@ struct gemm_s8s4s32_6x16c4 : int4_steps {
       for (std::size_t i = 0; i < Rows * columns; ++i)
         simd::store(c + 8 * i, _mm256_setzero_si256());
     }
-    int4_steps::add<Rows, Panels>(t.a, t.b, panel_bytes, t.ahead, t.k, c);
+    fetch_stream fetch = t.fetch;
+    int4_steps::add<Rows, Panels>(t.a, t.b, panel_bytes, fetch, t.k, c);
   }
   template <class Sum>
   static void finish(const gemm_finish<Sum>& f) {

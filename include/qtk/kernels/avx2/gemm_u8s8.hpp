@@ -58,11 +58,10 @@ struct gemm_u8s8s32_6x16c2 {
     }
     const std::int16_t* a = t.a;
     const std::byte* b = t.b;
+    fetch_stream fetch = t.fetch;
     std::size_t k = t.k;
     for (; k >= unroll * kr; k -= unroll * kr) {
-      QTK_UNROLL
-      for (std::size_t p = 0; p < Panels; ++p)
-        prefetch_lines<unroll * kr * nr>(b + p * t.panel_bytes + t.ahead);
+      fetch.template advance<Panels, unroll * kr * nr>();
       QTK_UNROLL
       for (std::size_t u = 0; u < unroll; ++u, a += kr * Rows, b += kr * nr)
         step<Rows, Panels>(a, b, t.panel_bytes, acc);

@@ -23,15 +23,15 @@ struct int4_steps {
   /// dots += the products of k elements.
   template <std::size_t Rows, std::size_t Panels>
   QTK_ALWAYS_INLINE static void run(const std::int8_t* a, const std::byte* codes,
-                                    std::size_t panel_bytes, std::ptrdiff_t ahead, std::size_t k,
+                                    std::size_t panel_bytes, fetch_stream& fetch, std::size_t k,
                                     __m512i (&dots)[Rows][Panels]) {
     const __m512i mask = _mm512_set1_epi8(15);
     for (; k != 0; k -= kr, a += kr * Rows, codes += step_bytes) {
+      fetch.template advance<Panels, step_bytes>();
       __m512i lo[Panels], hi[Panels];
       QTK_UNROLL
       for (std::size_t j = 0; j < Panels; ++j) {
         const __m512i both = _mm512_loadu_si512(codes + j * panel_bytes);
-        prefetch_lines<step_bytes>(codes + j * panel_bytes + ahead);
         lo[j] = _mm512_and_si512(both, mask);
         hi[j] = _mm512_and_si512(_mm512_srli_epi16(both, 4), mask);
       }
@@ -60,7 +60,7 @@ struct gemm_s8s4f32_12x32c8 : int4_steps {
 
   template <std::size_t Rows, std::size_t Panels>
   QTK_ALWAYS_INLINE static void multiply(const std::int8_t* a, const std::byte* codes,
-                                         std::size_t panel_bytes, std::ptrdiff_t ahead,
+                                         std::size_t panel_bytes, fetch_stream& fetch,
                                          std::size_t k, const std::int32_t* start,
                                          __m512i (&dots)[Rows][Panels]) {
     QTK_UNROLL
@@ -68,7 +68,7 @@ struct gemm_s8s4f32_12x32c8 : int4_steps {
       QTK_UNROLL
       for (std::size_t j = 0; j < Panels; ++j) dots[i][j] = _mm512_set1_epi32(start[i]);
     }
-    int4_steps::run<Rows, Panels>(a, codes, panel_bytes, ahead, k, dots);
+    int4_steps::run<Rows, Panels>(a, codes, panel_bytes, fetch, k, dots);
   }
   template <std::size_t Rows, std::size_t Panels>
   static void run(const gemm_tile<std::int8_t, float>& t) {
@@ -96,7 +96,8 @@ struct gemm_s8s4s32_12x32c8 : int4_steps {
         sums[i][j] =
             t.accumulate ? _mm512_loadu_si512(t.c + (i * Panels + j) * nr) : _mm512_setzero_si512();
     }
-    int4_steps::run<Rows, Panels>(t.a, t.b, t.panel_bytes, t.ahead, t.k, sums);
+    fetch_stream fetch = t.fetch;
+    int4_steps::run<Rows, Panels>(t.a, t.b, t.panel_bytes, fetch, t.k, sums);
     QTK_UNROLL
     for (std::size_t i = 0; i < Rows; ++i) {
       QTK_UNROLL

@@ -36,7 +36,9 @@ struct gemm_12x32c4 {
     }
     const A* a = t.a;
     const std::byte* b = t.b;
+    fetch_stream fetch = t.fetch;
     for (std::size_t k = 0; k < t.k; k += kr, a += kr * Rows, b += kr * nr) {
+      fetch.template advance<Panels, kr * nr>();
       __m512i w[Panels];
       QTK_UNROLL
       for (std::size_t j = 0; j < Panels; ++j) w[j] = _mm512_loadu_si512(b + j * t.panel_bytes);

@@ -14,7 +14,7 @@ struct gemm_s8s4f32 : int4_steps {
 
   template <std::size_t Rows, std::size_t Panels>
   static void multiply(const std::int8_t* a, const std::byte* codes, std::size_t panel_bytes,
-                       std::ptrdiff_t, std::size_t k, const std::int32_t* start,
+                       fetch_stream&, std::size_t k, const std::int32_t* start,
                        int32x4_t (&dots)[Rows][4 * Panels]) {
     constexpr std::size_t columns = 4 * Panels;
     std::int32_t sums[Rows * columns * 4];

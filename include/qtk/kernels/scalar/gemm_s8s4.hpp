@@ -32,7 +32,7 @@ struct gemm_s8s4f32_4x8 : int4_steps {
   static constexpr std::size_t panels(std::size_t) { return 1; }
 
   template <std::size_t Rows, std::size_t Panels>
-  static void multiply(const std::int8_t* a, const std::byte* codes, std::size_t, std::ptrdiff_t,
+  static void multiply(const std::int8_t* a, const std::byte* codes, std::size_t, fetch_stream&,
                        std::size_t k, const std::int32_t* start,
                        std::int32_t (&dots)[Rows][nr * Panels]) {
     for (std::size_t i = 0; i < Rows; ++i) std::fill_n(dots[i], nr, start[i]);
