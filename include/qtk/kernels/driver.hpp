@@ -20,6 +20,7 @@ namespace qtk::inline QTK_ABI {
 ///   order(j, k)                     where column j of a panel, k < kr, lies in a step of codes
 ///   run<Rows, Panels>(gemm_tile)    the microkernel
 ///   finish(gemm_finish)             the epilogue
+///   round_row(n, x, out)            bf16_bf16: floats of A to what is packed
 /// and where widening weights in registers pays for few rows only,
 ///   direct_rows                     so many; above, each panel is widened once, to the L1 cache
 ///   widened, widen(...)             the fp32 kernel that then multiplies, and the widening
@@ -98,7 +99,10 @@ class gemm_driver {
         m_(m),
         rows_(rows),
         tiles_(rows, mr),
-        scratch_(args.workspace, rows, layout) {}
+        scratch_(args.workspace, rows, layout) {
+    finish_.a_scale_stride = args.a_scale_stride;
+    finish_.out = &args.out;
+  }
 
   /// Packed k between two visits to a tile. One tile of rows keeps nothing in a cache.
   [[nodiscard]] static std::size_t k_block(const layout_type& layout, std::size_t rows) noexcept {
@@ -130,7 +134,7 @@ class gemm_driver {
           static_cast<const typename traits::a_type*>(args_.a) + m_ * args_.lda);
       return;
     }
-    const row_packer<typename traits::a_type, packed_type, mr, kr, rounds> packer(args_, layout_);
+    const row_packer<Kernel> packer(args_, layout_);
     for (std::size_t t = 0; t < tiles_.count; ++t) {
       const std::size_t begin = tiles_.begin(t);
       packed_type* const to = scratch_.a + begin * layout_.packed_k;
@@ -220,19 +224,18 @@ class gemm_driver {
   // ---- from sums to C
 
   void store(const sum_type* sums, std::size_t panels, std::size_t first_panel, std::size_t begin,
-             std::size_t rows) const noexcept {
+             std::size_t rows) noexcept {
     for (std::size_t p = 0; p < panels; ++p)
       store_panel(sums + p * nr, panels * nr, first_panel + p, m_ + begin, rows);
   }
 
   void store_panel(const sum_type* sums, std::size_t stride, std::size_t panel, std::size_t m,
-                   std::size_t rows) const noexcept {
+                   std::size_t rows) noexcept {
     const std::size_t n = panel * nr, columns = std::min(nr, args_.n_end - n);
-    gemm_finish<sum_type> f{.rows = rows,
-                            .sums = sums,
-                            .sums_stride = stride,
-                            .a_scale_stride = args_.a_scale_stride,
-                            .out = &args_.out};
+    gemm_finish<sum_type>& f = finish_;
+    f.rows = rows;
+    f.sums = sums;
+    f.sums_stride = stride;
     if constexpr (traits::integer)
       if (args_.a_scales != nullptr) f.a_scales = args_.a_scales + m * args_.a_scale_stride;
     if constexpr (std::is_same_v<sum_type, std::int32_t>) {
@@ -300,6 +303,7 @@ class gemm_driver {
   row_tiles tiles_;
   scratch scratch_;
   const packed_type* packed_a_ = nullptr;
+  gemm_finish<sum_type> finish_;  // a member: g++ clears a new one by `rep stos` for each panel
 };
 
 /// The entry of `Kernel` in the table.

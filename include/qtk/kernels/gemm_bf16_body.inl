@@ -10,7 +10,7 @@ struct gemm_bf16bf16f32_12x32c2 {
   static constexpr gemm_op op = gemm_op::bf16_bf16;
   static constexpr isa target = bf16_target;
   static constexpr const char* name = "gemm_bf16bf16f32_12x32c2";
-  static constexpr std::size_t mr = 12, nr = 16, kr = 2, mc = 144, kc = 384;
+  static constexpr std::size_t mr = 12, nr = 16, kr = 2, mc = 144, kc = 768;
   using a_packed = bfloat16;
   static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
   static constexpr std::size_t order(std::size_t j, std::size_t k) { return j * kr + k; }
@@ -44,6 +44,11 @@ struct gemm_bf16bf16f32_12x32c2 {
       QTK_UNROLL
       for (std::size_t j = 0; j < Panels; ++j) simd::store(t.c + (i * Panels + j) * nr, acc[i][j]);
     }
+  }
+  static void round_row(std::size_t n, const float* x, bfloat16* out) {
+    const std::size_t body = n - n % nr;
+    for (std::size_t i = 0; i < body; i += nr) simd::store_bf16(out + i, simd::load(x + i));
+    for (std::size_t i = body; i < n; ++i) out[i] = to_bfloat16(x[i]);
   }
   static void finish(const gemm_finish<float>& f) { gemm_finish_run<simd, nr>(f); }
 };

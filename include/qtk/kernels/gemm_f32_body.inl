@@ -128,5 +128,15 @@ struct gemm_f32 : Tile {
   static void widen(const gemm_tile<float, float>& t, std::size_t panels, float* out) {
     gemm_f32_widen<Weights>(t, panels, out);
   }
+  static void round_row(std::size_t n, const float* x, float* out) {
+    constexpr std::size_t width = simd::width;
+    const std::size_t body = n - n % width;
+    bfloat16 rounded[width];
+    for (std::size_t i = 0; i < body; i += width) {
+      simd::store_bf16(rounded, simd::load(x + i));
+      simd::store(out + i, simd::load_bf16(rounded));
+    }
+    for (std::size_t i = body; i < n; ++i) out[i] = to_float(to_bfloat16(x[i]));
+  }
   static void finish(const gemm_finish<float>& f) { gemm_finish_run<simd, Tile::nr>(f); }
 };

@@ -46,6 +46,7 @@ template <std::size_t Unit>
 [[nodiscard]] inline std::int32_t sum_codes(const std::int8_t* codes, std::size_t count) noexcept {
   using bytes = std::int8_t __attribute__((vector_size(8)));
   using words = std::int16_t __attribute__((vector_size(16)));
+  using sums = std::int32_t __attribute__((vector_size(16)));
   std::int32_t sum = 0;
   std::size_t i = 0;
   while (count - i >= 8) {
@@ -56,40 +57,15 @@ template <std::size_t Unit>
       std::memcpy(&b, codes + i, sizeof b);
       total += __builtin_convertvector(b, words);
     }
-    for (std::size_t lane = 0; lane < 8; ++lane) sum += total[lane];
+    const words other = __builtin_shufflevector(total, total, 4, 5, 6, 7, 0, 1, 2, 3);
+    const auto widened = [](words w) {
+      return __builtin_convertvector(__builtin_shufflevector(w, w, 0, 1, 2, 3), sums);
+    };
+    const sums four = widened(total) + widened(other);
+    sum += (four[0] + four[1]) + (four[2] + four[3]);
   }
   for (; i < count; ++i) sum += codes[i];
   return sum;
-}
-
-/// `count` floats rounded to bf16 as to_bfloat16() does, widened or not.
-template <class Packed>
-void round_to_bf16(const float* x, std::size_t count, Packed* out) noexcept {
-  using words = std::uint32_t __attribute__((vector_size(16)));
-  using halves = std::uint16_t __attribute__((vector_size(8)));
-  const auto store = [&](std::size_t i, words bits) {
-    if constexpr (sizeof(Packed) == 2) {
-      const halves narrow = __builtin_convertvector(bits >> 16, halves);
-      std::memcpy(static_cast<void*>(out + i), &narrow, sizeof narrow);
-    } else {
-      std::memcpy(static_cast<void*>(out + i), &bits, sizeof bits);
-    }
-  };
-  std::size_t i = 0;
-  for (; count - i >= 4; i += 4) {
-    words u;
-    std::memcpy(&u, x + i, sizeof u);
-    const words rounded = u + 0x7fffu + ((u >> 16) & 1u), quiet = u | 0x400000u;
-    const words nan = words((u & 0x7fffffffu) > 0x7f800000u);
-    store(i, ((nan & quiet) | (~nan & rounded)) & 0xffff0000u);
-  }
-  for (; i < count; ++i) {
-    const bfloat16 b = to_bfloat16(x[i]);
-    if constexpr (sizeof(Packed) == 2)
-      out[i] = b;
-    else
-      out[i] = to_float(b);
-  }
 }
 
 /// `count` codes less their zero point.
@@ -134,9 +110,16 @@ void interleave_rows(const T* from, std::size_t stride, std::size_t rows, std::s
     for (std::size_t i = 0; i < rows; ++i) copy(i, s);
 }
 
-/// Packs at most Mr rows at a time. `Bf16`: floats are rounded to bf16 on the way.
-template <class Source, class Packed, std::size_t Mr, std::size_t Kr, bool Bf16 = false>
+/// Packs rows of A, at most Kernel::mr at a time. Where packed elements are others than those of A,
+/// they are either int16 codes less their zero point, or what Kernel::round_row(n, x, out) makes of
+/// floats.
+template <class Kernel>
 class row_packer {
+  using Source = typename gemm_op_traits<Kernel::op>::a_type;
+  using Packed = typename Kernel::a_packed;
+  static constexpr std::size_t Kr = Kernel::kr;
+  static constexpr bool rounds = Kernel::op == gemm_op::bf16_bf16;
+
  public:
   row_packer(const gemm_args& args, const k_layout& layout) noexcept
       : args_(args), layout_(layout) {}
@@ -190,13 +173,13 @@ class row_packer {
         for (std::size_t r = 0; r < rest; ++r)
           to[(steps * rows + i) * Kr + r] = from[i * stride + steps * Kr + r];
     };
-    if constexpr (std::is_same_v<Source, Packed> && !Bf16) {
+    if constexpr (std::is_same_v<Source, Packed> && !rounds) {
       finish(source(m, k0), args_.lda);
     } else {
-      Packed converted[Mr * chunk] = {};  // or g++ warns of its rest
+      Packed converted[Kernel::mr * chunk] = {};  // or g++ warns of its rest
       for (std::size_t i = 0; i < rows; ++i) {
-        if constexpr (Bf16)
-          round_to_bf16(source(m + i, k0), length, converted + i * chunk);
+        if constexpr (rounds)
+          Kernel::round_row(length, source(m + i, k0), converted + i * chunk);
         else
           subtract(source(m + i, k0), zero_point(m + i), length, converted + i * chunk);
       }

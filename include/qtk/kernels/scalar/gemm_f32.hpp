@@ -81,6 +81,9 @@ struct gemm_f32_4x8 {
     }
   }
 
+  static void round_row(std::size_t n, const float* x, float* out) {
+    for (std::size_t i = 0; i < n; ++i) out[i] = to_float(to_bfloat16(x[i]));
+  }
   static void finish(const gemm_finish<float>& f) { gemm_finish_run<simd, nr>(f); }
 };
 
