@@ -42,8 +42,8 @@ class gemm_driver {
       return mr;
   }();
   static constexpr bool widens = direct_rows < mr;
-  /// Bytes of a panel between what is multiplied and what is asked for from memory.
-  static constexpr std::size_t fetch_distance = 1024;
+  /// Bytes between what is multiplied and what is asked for from memory, of all panels together.
+  static constexpr std::size_t fetch_distance = 16384;
 
   static std::size_t packed_bytes(std::size_t N, std::size_t K, std::size_t group_size) noexcept {
     return layout_type(N, K, group_size).total_bytes();
@@ -186,7 +186,7 @@ class gemm_driver {
         if constexpr (Kernel::op == gemm_op::s8_s4)
           tile.a_sums = scratch_.a_sums + begin * layout_.groups + group * rows;
         tile.c = k == 0 && last ? local : scratch_.sums + begin * nc + p * nr * rows;
-        tile.fetch = fetch_for(t, b, next, length);
+        tile.fetch = fetch_for(t, count, b, next, length);
         microkernel(rows, count)(tile);
         if (last) store(tile.c, count, first_panel + p, begin, rows);
       }
@@ -206,9 +206,9 @@ class gemm_driver {
   /// speed of memory, a stream for each panel: they are fetched a little ahead. Several share the
   /// next panels evenly: asked for by the first of them alone (as qtk once did), the next panels
   /// come as a burst at the full speed of memory, which that tile has to wait for.
-  [[nodiscard]] fetch_stream fetch_for(std::size_t t, const std::byte* b, const std::byte* next,
-                                       std::size_t length) const noexcept {
-    if (tiles_.count == 1) return {b + fetch_distance, 64, layout_.panel_bytes};
+  [[nodiscard]] fetch_stream fetch_for(std::size_t t, std::size_t panels, const std::byte* b,
+                                       const std::byte* next, std::size_t length) const noexcept {
+    if (tiles_.count == 1) return {b + fetch_distance / panels, 64, layout_.panel_bytes};
     const std::size_t step = ceil_div(64, tiles_.count);
     return {next + t * layout_.code_bytes(length) * step / 64, step, layout_.panel_bytes};
   }

@@ -2,56 +2,107 @@
 // target region; needs `simd` there. simd::rounded() keeps a product from being contracted
 // with the addition that follows: the floats of integer products are the same on every ISA.
 
+template <class Simd>
+struct finish_constants {
+  typename Simd::f32 b_scale, bias;  // of one vector of columns
+  typename Simd::i32 column_sums, b_zero_points;
+  typename Simd::f32 lo, hi, alpha;  // of the activation
+  bool leaky;
+};
+
+/// `Rows` rows of one vector of columns, from (i, j) on: what is absent is asked for once.
+template <class Simd, std::size_t Rows, class Sum>
+QTK_ALWAYS_INLINE void gemm_finish_rows(const gemm_finish<Sum>& f,
+                                        const finish_constants<Simd>& c, std::size_t i,
+                                        std::size_t j) {
+  using vec = typename Simd::f32;
+  const Sum* const sums = f.sums + i * f.sums_stride + j;
+  vec x[Rows];
+  if constexpr (std::is_same_v<Sum, std::int32_t>) {
+    typename Simd::i32 s[Rows];
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) s[r] = Simd::load(sums + r * f.sums_stride);
+    if (f.column_sums != nullptr) {
+      const std::int32_t* const zero_points = f.a_zero_points + i * f.a_scale_stride;
+      QTK_UNROLL
+      for (std::size_t r = 0; r < Rows; ++r)
+        s[r] = Simd::sub(
+            s[r], Simd::mul(Simd::set1(zero_points[r * f.a_scale_stride]), c.column_sums));
+    }
+    if (f.b_zero_points != nullptr) {
+      QTK_UNROLL
+      for (std::size_t r = 0; r < Rows; ++r)
+        s[r] = Simd::sub(s[r], Simd::mul(Simd::set1(f.a_sums[i + r]), c.b_zero_points));
+    }
+    if (f.row_offsets != nullptr) {
+      QTK_UNROLL
+      for (std::size_t r = 0; r < Rows; ++r) s[r] = Simd::sub(s[r], Simd::set1(f.row_offsets[i + r]));
+    }
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::to_f32(s[r]);
+  } else {
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::load(sums + r * f.sums_stride);
+  }
+  if (f.a_scales != nullptr) {
+    const float* const a_scales = f.a_scales + i * f.a_scale_stride;
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r)
+      x[r] = Simd::rounded(
+          Simd::mul(x[r], Simd::mul(Simd::set1(a_scales[r * f.a_scale_stride]), c.b_scale)));
+  } else if (f.scales != nullptr) {
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::rounded(Simd::mul(x[r], c.b_scale));
+  }
+  if (f.bias != nullptr) {
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::add(x[r], c.bias);
+  }
+  if (f.row_bias != nullptr) {
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::add(x[r], Simd::set1(f.row_bias[i + r]));
+  }
+  if (f.residual != nullptr) {
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r)
+      x[r] = Simd::add(x[r], Simd::load(f.residual + (i + r) * f.residual_stride + j));
+  }
+  if (c.leaky) {
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r)
+      x[r] = Simd::select_negative(x[r], Simd::mul(c.alpha, x[r]), x[r]);
+  } else {
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::min(c.hi, Simd::max(c.lo, x[r]));
+  }
+  QTK_UNROLL
+  for (std::size_t r = 0; r < Rows; ++r) Simd::store(f.y + (i + r) * f.y_stride + j, x[r]);
+}
+
 template <class Simd, std::size_t Nr, class Sum>
 inline void gemm_finish_run(const gemm_finish<Sum>& finish) {
-  using vec = typename Simd::f32;
-  constexpr std::size_t width = Simd::width;
-  static_assert(Nr % width == 0);
+  static_assert(Nr % Simd::width == 0);
   const gemm_finish<Sum> f = finish;  // a copy: stores to y might change what a reference names
-  const epilogue& out = *f.out;
   // All but leaky_relu are a clamp, with the operands in the order that lets NaN pass.
   constexpr float infinity = std::numeric_limits<float>::infinity();
-  const bool leaky = out.act == activation::leaky_relu, clip = out.act == activation::clip;
-  const vec lo = Simd::set1(clip ? out.lo : out.act == activation::relu ? 0.0f : -infinity);
-  const vec hi = Simd::set1(clip ? out.hi : infinity), alpha = Simd::set1(out.alpha);
-  const vec one = Simd::set1(1.0f);
+  const epilogue& out = *f.out;
+  const bool clip = out.act == activation::clip;
+  finish_constants<Simd> c;
+  c.leaky = out.act == activation::leaky_relu;
+  c.lo = Simd::set1(clip ? out.lo : out.act == activation::relu ? 0.0f : -infinity);
+  c.hi = Simd::set1(clip ? out.hi : infinity);
+  c.alpha = Simd::set1(out.alpha);
   QTK_UNROLL
-  for (std::size_t j = 0; j < Nr; j += width) {  // what belongs to columns stays in registers
-    const vec b_scale = f.scales == nullptr ? one : Simd::load(f.scales + j);
-    const vec bias = f.bias == nullptr ? one : Simd::load(f.bias + j);
-    const auto numbers = [&](const std::int32_t* p) {
-      if constexpr (std::is_same_v<Sum, std::int32_t>)
-        return p == nullptr ? Simd::set1(std::int32_t{0}) : Simd::load(p + j);
-      else
-        return p;
-    };
-    const auto column_sums = numbers(f.column_sums), b_zero_points = numbers(f.b_zero_points);
-    for (std::size_t i = 0; i < f.rows; ++i) {
-      const vec a_scale =
-          f.a_scales == nullptr ? one : Simd::set1(f.a_scales[i * f.a_scale_stride]);
-      const Sum* const sum = f.sums + i * f.sums_stride + j;
-      vec x;
-      if constexpr (std::is_same_v<Sum, std::int32_t>) {
-        auto s = Simd::load(sum);
-        if (f.column_sums != nullptr)
-          s = Simd::sub(s, Simd::mul(Simd::set1(f.a_zero_points[i * f.a_scale_stride]),
-                                     column_sums));
-        if (f.b_zero_points != nullptr)
-          s = Simd::sub(s, Simd::mul(Simd::set1(f.a_sums[i]), b_zero_points));
-        if (f.row_offsets != nullptr) s = Simd::sub(s, Simd::set1(f.row_offsets[i]));
-        const vec scale = f.scales == nullptr ? a_scale : Simd::mul(a_scale, b_scale);
-        x = Simd::rounded(Simd::mul(Simd::to_f32(s), scale));
-      } else {
-        x = Simd::load(sum);
-        if (f.a_scales != nullptr) x = Simd::rounded(Simd::mul(x, a_scale));
-      }
-      if (f.bias != nullptr) x = Simd::add(x, bias);
-      if (f.row_bias != nullptr) x = Simd::add(x, Simd::set1(f.row_bias[i]));
-      if (f.residual != nullptr)
-        x = Simd::add(x, Simd::load(f.residual + i * f.residual_stride + j));
-      x = leaky ? Simd::select_negative(x, Simd::mul(alpha, x), x)
-                : Simd::min(hi, Simd::max(lo, x));
-      Simd::store(f.y + i * f.y_stride + j, x);
+  for (std::size_t j = 0; j < Nr; j += Simd::width) {
+    c.b_scale = f.scales == nullptr ? Simd::set1(1.0f) : Simd::load(f.scales + j);
+    if (f.bias != nullptr) c.bias = Simd::load(f.bias + j);
+    if constexpr (std::is_same_v<Sum, std::int32_t>) {
+      if (f.column_sums != nullptr) c.column_sums = Simd::load(f.column_sums + j);
+      if (f.b_zero_points != nullptr) c.b_zero_points = Simd::load(f.b_zero_points + j);
     }
+    constexpr std::size_t rows = 4;
+    const std::size_t body = f.rows - f.rows % rows;
+    for (std::size_t i = 0; i < body; i += rows) gemm_finish_rows<Simd, rows>(f, c, i, j);
+    for (std::size_t i = body; i < f.rows; ++i) gemm_finish_rows<Simd, 1>(f, c, i, j);
   }
 }
