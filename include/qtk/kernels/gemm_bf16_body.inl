@@ -10,7 +10,7 @@ struct gemm_bf16bf16f32_12x32c2 {
   static constexpr gemm_op op = gemm_op::bf16_bf16;
   static constexpr isa target = bf16_target;
   static constexpr const char* name = "gemm_bf16bf16f32_12x32c2";
-  static constexpr std::size_t mr = 12, nr = 16, kr = 2, mc = 144, kc = 768;
+  static constexpr std::size_t mr = 12, nr = 16, kr = 2, mc = 144, kc = 1024;
   using a_packed = bfloat16;
   static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
   static constexpr std::size_t order(std::size_t j, std::size_t k) { return j * kr + k; }

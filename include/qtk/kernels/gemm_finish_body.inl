@@ -7,14 +7,13 @@ struct finish_constants {
   typename Simd::f32 b_scale, bias;  // of one vector of columns
   typename Simd::i32 column_sums, b_zero_points;
   typename Simd::f32 lo, hi, alpha;  // of the activation
-  bool leaky;
+  activation act;
 };
 
 /// `Rows` rows of one vector of columns, from (i, j) on: what is absent is asked for once.
 template <class Simd, std::size_t Rows, class Sum>
-QTK_ALWAYS_INLINE void gemm_finish_rows(const gemm_finish<Sum>& f,
-                                        const finish_constants<Simd>& c, std::size_t i,
-                                        std::size_t j) {
+QTK_ALWAYS_INLINE void gemm_finish_rows(const gemm_finish<Sum>& f, const finish_constants<Simd>& c,
+                                        std::size_t i, std::size_t j) {
   using vec = typename Simd::f32;
   const Sum* const sums = f.sums + i * f.sums_stride + j;
   vec x[Rows];
@@ -26,8 +25,8 @@ QTK_ALWAYS_INLINE void gemm_finish_rows(const gemm_finish<Sum>& f,
       const std::int32_t* const zero_points = f.a_zero_points + i * f.a_scale_stride;
       QTK_UNROLL
       for (std::size_t r = 0; r < Rows; ++r)
-        s[r] = Simd::sub(
-            s[r], Simd::mul(Simd::set1(zero_points[r * f.a_scale_stride]), c.column_sums));
+        s[r] = Simd::sub(s[r],
+                         Simd::mul(Simd::set1(zero_points[r * f.a_scale_stride]), c.column_sums));
     }
     if (f.b_zero_points != nullptr) {
       QTK_UNROLL
@@ -36,7 +35,8 @@ QTK_ALWAYS_INLINE void gemm_finish_rows(const gemm_finish<Sum>& f,
     }
     if (f.row_offsets != nullptr) {
       QTK_UNROLL
-      for (std::size_t r = 0; r < Rows; ++r) s[r] = Simd::sub(s[r], Simd::set1(f.row_offsets[i + r]));
+      for (std::size_t r = 0; r < Rows; ++r)
+        s[r] = Simd::sub(s[r], Simd::set1(f.row_offsets[i + r]));
     }
     QTK_UNROLL
     for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::to_f32(s[r]);
@@ -67,11 +67,11 @@ QTK_ALWAYS_INLINE void gemm_finish_rows(const gemm_finish<Sum>& f,
     for (std::size_t r = 0; r < Rows; ++r)
       x[r] = Simd::add(x[r], Simd::load(f.residual + (i + r) * f.residual_stride + j));
   }
-  if (c.leaky) {
+  if (c.act == activation::leaky_relu) {
     QTK_UNROLL
     for (std::size_t r = 0; r < Rows; ++r)
       x[r] = Simd::select_negative(x[r], Simd::mul(c.alpha, x[r]), x[r]);
-  } else {
+  } else if (c.act != activation::none) {
     QTK_UNROLL
     for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::min(c.hi, Simd::max(c.lo, x[r]));
   }
@@ -83,14 +83,13 @@ template <class Simd, std::size_t Nr, class Sum>
 inline void gemm_finish_run(const gemm_finish<Sum>& finish) {
   static_assert(Nr % Simd::width == 0);
   const gemm_finish<Sum> f = finish;  // a copy: stores to y might change what a reference names
-  // All but leaky_relu are a clamp, with the operands in the order that lets NaN pass.
-  constexpr float infinity = std::numeric_limits<float>::infinity();
+  // relu and clip are a clamp, with the operands in the order that lets NaN pass.
   const epilogue& out = *f.out;
   const bool clip = out.act == activation::clip;
   finish_constants<Simd> c;
-  c.leaky = out.act == activation::leaky_relu;
-  c.lo = Simd::set1(clip ? out.lo : out.act == activation::relu ? 0.0f : -infinity);
-  c.hi = Simd::set1(clip ? out.hi : infinity);
+  c.act = out.act;
+  c.lo = Simd::set1(clip ? out.lo : 0.0f);
+  c.hi = Simd::set1(clip ? out.hi : std::numeric_limits<float>::infinity());
   c.alpha = Simd::set1(out.alpha);
   QTK_UNROLL
   for (std::size_t j = 0; j < Nr; j += Simd::width) {

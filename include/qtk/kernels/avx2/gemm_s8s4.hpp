@@ -50,8 +50,8 @@ struct int4_steps {
   /// sums = the products of `count` steps, 1 to 8; a and codes move on.
   template <std::size_t Rows, std::size_t Panels>
   QTK_ALWAYS_INLINE static void run(const std::int8_t*& a, const std::byte*& codes,
-                                    std::size_t panel_bytes, fetch_stream& fetch,
-                                    std::size_t count, __m256i (&sums)[Rows][2 * Panels]) {
+                                    std::size_t panel_bytes, fetch_stream& fetch, std::size_t count,
+                                    __m256i (&sums)[Rows][2 * Panels]) {
     fetch.template advance<Panels, most * step_bytes>();
     step<Rows, Panels, true>(a, codes, panel_bytes, sums);
     a += kr * Rows;

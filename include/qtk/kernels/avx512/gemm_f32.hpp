@@ -54,7 +54,7 @@ struct f32_weights {
 /// 12 x 32: two panels at a time, 24 accumulators.
 struct f32_12x32 {
   static constexpr isa target = isa::avx512;
-  static constexpr std::size_t mr = 12, nr = 16, mc = 144, kc = 384, direct_rows = 3;
+  static constexpr std::size_t mr = 12, nr = 16, mc = 144, kc = 512, direct_rows = 3;
   static constexpr const char* names[] = {"gemm_f32f32f32_12x32",  "gemm_f32f16f32_12x32",
                                           "gemm_f32bf16f32_12x32", "gemm_f32s8f32_12x32",
                                           "gemm_f32s4f32_12x32",   "gemm_bf16bf16f32_12x32"};

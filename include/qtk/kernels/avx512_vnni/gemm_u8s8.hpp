@@ -19,7 +19,7 @@ struct gemm_12x32c4 {
   static constexpr gemm_op op = gemm_op::u8_s8;
   static constexpr isa target = isa::avx512_vnni;
   static constexpr const char* name = signed_rows ? "gemm_s8u8s32_12x32c4" : "gemm_u8s8s32_12x32c4";
-  static constexpr std::size_t mr = 12, nr = 16, kr = 4, mc = 144, kc = 1024;
+  static constexpr std::size_t mr = 12, nr = 16, kr = 4, mc = 144, kc = 2048;
   using a_packed = A;
   static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
   static constexpr std::size_t order(std::size_t j, std::size_t k) { return j * kr + k; }
