@@ -80,7 +80,7 @@ inline std::string comparison_html(const comparison& c) {
 
 inline std::string receipt_html(const receipt_section& s) {
   std::string out = cat("<details open><summary>", escape(s.title),
-                        "</summary>\n<div class=\"scroll\"><table>\n<thead><tr>"
+                        ", layer by layer</summary>\n<div class=\"scroll\"><table>\n<thead><tr>"
                         "<th class=\"left\">layer</th><th class=\"left\">kernel</th><th>calls</th>"
                         "<th>ms a run</th><th>share</th><th>GFLOP/s</th><th>GB/s</th>"
                         "<th>of the roof</th><th>bound</th></tr></thead>\n<tbody>\n");
