@@ -291,6 +291,12 @@ TEST_CASE("weights that layers share are stored, packed and pruned once", "[grap
   m.set_weight("w", random_tensor({16, 16}, 1));
   for (const model& q : {quantize_dynamic<int8>(m), quantize_weights<fp16>(m)})
     CHECK(q.weights.size() == 1);
+  for (const prune_scope scope : {prune_scope::layer, prune_scope::global}) {
+    const model half = prune_magnitude(m, 0.5, scope);
+    REQUIRE(half.weights.size() == 1);
+    const auto w = half.weights.begin()->second->as<fp32>().span();
+    CHECK(std::count(w.begin(), w.end(), 0.0f) == 128);
+  }
   const shape one[] = {{1, 16}};
   const std::size_t shared = session(m).memory(one).packed_weights;
   model apart = m;

@@ -110,6 +110,7 @@ wait $! 2>wait.txt && { echo "WRONG: compare was done before it was stopped"; wr
 refuses "data" compare "$digits"
 refuses "subcommand" nonsense
 refuses "" profile "$digits" --threads -3
+refuses "--limit" compare "$digits" --data builtin:digits --limit -1
 refuses "" profile "$digits" --shape 1,2
 refuses "--shape" profile "$digits" --shape 1,1,1,1,1,1,1,1,1,1,1,1
 QTK_ISA=sse9 refuses "unknown ISA 'sse9'" cpu

@@ -135,7 +135,8 @@ inline std::string receipt_html(const receipt_section& s) {
   for (std::size_t i = 0; i < p.receipts.size(); ++i)
     out += detail::swatch(i == 0 ? "round square-fp32" : "round square-int8", p.receipts[i].title);
   out +=
-      "&ensp;A dot is a layer, its area the share of the time.</p>\n"
+      "&ensp;A dot is a layer, its area the share of the time. Above the slope, data came from the "
+      "caches instead of memory.</p>\n"
       "<h2>Where the time goes</h2>\n<div class=\"pair\">\n";
   for (const receipt_section& s : p.receipts) out += layer_bars(s);
   out += cat("</div>\n<p class=\"key\">", detail::swatch("square-compute", "bound by compute"),
