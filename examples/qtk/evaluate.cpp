@@ -19,7 +19,34 @@ qtk::tensor<qtk::fp32> shaped(const qtk::model& m, qtk::tensor<qtk::fp32> x) {
   return x;
 }
 
+/// The ArgMax that makes the first output, if one does.
+const qtk::node* deciding_argmax(const qtk::model& m) {
+  for (const qtk::node& n : m.nodes)
+    if (n.is("ArgMax") && n.has_input(0) && !n.outputs.empty() && !m.outputs.empty() &&
+        n.outputs[0] == m.outputs[0].name)
+      return &n;
+  return nullptr;
+}
+
+/// A row of scores for each of `samples`.
+const qtk::tensor<qtk::fp32>& scores_of(const qtk::any_tensor& t, const std::string& name,
+                                        std::size_t samples) {
+  const std::string where = qtk::cat("output '", name, "'");
+  QTK_CHECK(t.is<qtk::fp32>(), where, "is ", qtk::name(t.dtype()), ", scores are fp32");
+  const qtk::shape& s = t.shape();
+  QTK_CHECK(s.rank() > 0 && s[0] == samples && s.elements() > 0, where, "is ", s, " for ", samples,
+            " samples: no row of scores for each");
+  return t.as<qtk::fp32>();
+}
+
 }  // namespace
+
+void check_input(const qtk::model& m) {
+  QTK_CHECK(m.inputs.size() == 1, "model", "has ", m.inputs.size(),
+            " inputs, data are compared on models of one");
+  QTK_CHECK(m.inputs[0].type == qtk::dtype::fp32, qtk::cat("input '", m.inputs[0].name, "'"), "is ",
+            m.inputs[0], ", data are fp32");
+}
 
 std::size_t allowed_batch(const qtk::model& m, std::size_t wanted) {
   QTK_CHECK(!m.inputs.empty(), "model", "has no input");
@@ -30,19 +57,16 @@ std::size_t allowed_batch(const qtk::model& m, std::size_t wanted) {
 }
 
 qtk::model with_scores(qtk::model m) {
-  for (const qtk::node& n : m.nodes)
-    if (n.is("ArgMax") && n.outputs.at(0) == m.outputs.at(0).name) {
-      m.outputs.push_back({.name = n.inputs.at(0), .type = qtk::dtype::fp32, .dims = {}});
-      break;
-    }
+  if (const qtk::node* argmax = deciding_argmax(m))
+    m.outputs.push_back({.name = argmax->inputs[0], .type = qtk::dtype::fp32, .dims = {}});
   return m;
 }
 
 answers run_all(const qtk::session& session, const data_set& data, std::size_t batch_size,
                 const std::function<void(double)>& tick) {
   const qtk::model& m = session.graph();
-  QTK_CHECK(m.inputs.size() == 1 && m.inputs[0].type == qtk::dtype::fp32, "model",
-            "accuracy needs one fp32 input, this one has ", m.inputs.size());
+  check_input(m);
+  const bool decides = deciding_argmax(m) != nullptr;
   const std::size_t size = allowed_batch(m, batch_size), count = data.count();
   answers all;
   for (std::size_t first = 0; first < count; first += size) {
@@ -52,8 +76,12 @@ answers run_all(const qtk::session& session, const data_set& data, std::size_t b
     const std::size_t given = fixed ? size : now;
     const qtk::any_tensor x(shaped(m, batch(data, first, given)));
     const auto outputs = session.run(std::span(&x, 1));
-    const auto* classes = outputs[0].get_if<qtk::int64>();
-    const auto& scores = outputs[classes != nullptr ? outputs.size() - 1 : 0].as<qtk::fp32>();
+    const auto* classes = decides ? outputs[0].get_if<qtk::int64>() : nullptr;
+    QTK_CHECK(classes == nullptr || classes->elements() == given,
+              qtk::cat("output '", m.outputs[0].name, "'"), "is ", outputs[0].shape(), " for ",
+              given, " samples: no class for each");
+    const std::size_t which = decides ? outputs.size() - 1 : 0;
+    const auto& scores = scores_of(outputs[which], m.outputs[which].name, given);
     const std::size_t per_sample = scores.elements() / given;
     for (std::size_t i = 0; i < now; ++i) {
       const float* row = scores.data() + i * per_sample;
@@ -65,6 +93,15 @@ answers run_all(const qtk::session& session, const data_set& data, std::size_t b
     if (tick) tick(static_cast<double>(first + now) / static_cast<double>(count));
   }
   return all;
+}
+
+void check_known(const answers& a) {
+  const auto unknown =
+      std::find_if(a.scores.begin(), a.scores.end(), [](float score) { return std::isnan(score); });
+  if (unknown == a.scores.end()) return;
+  const auto at = static_cast<std::size_t>(unknown - a.scores.begin());
+  qtk::fail("the model answers NaN: data or weights hold one, or overflow",
+            qtk::cat("sample ", at / (a.scores.size() / a.classes.size())));
 }
 
 double accuracy(const answers& a, const data_set& data) {
@@ -86,6 +123,7 @@ double output_sqnr_db(const answers& reference, const answers& a) {
 
 std::vector<qtk::any_tensor> sample_inputs(const qtk::model& m, const data_set& data,
                                            std::size_t batch_size) {
+  check_input(m);
   return {shaped(m, batch(data, 0, allowed_batch(m, batch_size)))};
 }
 

@@ -22,6 +22,12 @@ struct answers {
 answers run_all(const qtk::session& session, const data_set& data, std::size_t batch,
                 const std::function<void(double)>& tick = {});
 
+/// qtk::error unless the model has one fp32 input.
+void check_input(const qtk::model& m);
+
+/// qtk::error names the first sample with a score that is NaN.
+void check_known(const answers& a);
+
 /// Share of right classes; NaN without labels.
 double accuracy(const answers& a, const data_set& data);
 

@@ -2,6 +2,7 @@
 #include <map>
 #include <qtk/onnx.hpp>
 #include <qtk/report/table.hpp>
+#include <vector>
 
 #include "formats.hpp"
 #include "options.hpp"
@@ -46,6 +47,8 @@ void add_info(CLI::App& app) {
     }
     QTK_CHECK(!a->model.empty(), "qtk info", "which model?");
     const qtk::model m = qtk::onnx::load(a->model);
+    std::vector<std::size_t> bytes;  // of each format, before the first line: one may be refused
+    for (const format_choice& f : all_formats()) bytes.push_back(qtk::weight_bytes(f.make(m)));
     std::printf("%-12s %s, opset %lld%s%s\n", "model",
                 m.name.empty() ? "(no name)" : m.name.c_str(), static_cast<long long>(m.opset()),
                 m.producer.empty() ? "" : ", made by ", m.producer.c_str());
@@ -53,13 +56,12 @@ void add_info(CLI::App& app) {
     print_values("output", m.outputs);
     print_operators(m);
     std::printf("%-12s %zu\n\n", "parameters", qtk::parameters(m));
-    const std::size_t reference = qtk::weight_bytes(all_formats()[0].make(m));
-    for (const format_choice& f : all_formats()) {
-      const std::size_t bytes = qtk::weight_bytes(f.make(m));
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      const format_choice& f = all_formats()[i];
       std::printf(
           "%-18s %10s  %.2fx  %s\n", std::string(f.name).c_str(),
-          qtk::report::human_bytes(bytes).c_str(),
-          static_cast<double>(bytes) / static_cast<double>(std::max<std::size_t>(1, reference)),
+          qtk::report::human_bytes(bytes[i]).c_str(),
+          static_cast<double>(bytes[i]) / static_cast<double>(std::max<std::size_t>(1, bytes[0])),
           std::string(f.what).c_str());
     }
   });

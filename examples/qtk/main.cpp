@@ -1,5 +1,7 @@
 /// qtk: makes a trained network small and fast on this CPU, and says why.
 #include <cstdio>
+#include <iostream>
+#include <new>
 #include <qtk/core/error.hpp>
 
 #include "options.hpp"
@@ -18,9 +20,16 @@ int main(int argc, char** argv) {
   qtk_cli::add_cpu(app);
   try {
     app.parse(argc, argv);
+    // What was printed may have gone nowhere: a full disk, a closed pipe.
+    std::cout.flush();
+    QTK_CHECK(std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good(), "stdout",
+              "cannot be written");
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
     std::fprintf(stderr, "qtk: %s (see qtk --help)\n", qtk::error(e.what()).what());
+    return 1;
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "qtk: out of memory\n");
     return 1;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "qtk: %s\n", e.what());

@@ -35,7 +35,9 @@ void data_options::add_to(CLI::App& app, bool required) {
   app.add_option("--scale", scale, "multiply raw values, such as 1/255")->capture_default_str();
   app.add_option("--mean", steps.mean, "subtract per channel, after scaling")->delimiter(',');
   app.add_option("--std", steps.std, "then divide per channel")->delimiter(',');
-  app.add_option("--limit", limit, "samples at most")->capture_default_str();
+  app.add_option("--limit", limit, "samples at most")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000000000));
 }
 
 data_set data_options::load() const {

@@ -41,6 +41,7 @@ void add_profile(CLI::App& app) {
   command->add_option("--trace", a->trace, "write Chrome trace JSON here, for Perfetto");
   a->threads.add_to(*command);
   command->callback([a] {
+    if (!a->trace.empty()) static_cast<void>(qtk::staged_file(a->trace));  // before the work
     const qtk::model m = find_format(a->format).make(qtk::onnx::load(a->model));
     QTK_CHECK(a->dims.empty() || m.inputs.size() == 1, "--shape", "for a model of ",
               m.inputs.size(), " inputs");
@@ -55,12 +56,12 @@ void add_profile(CLI::App& app) {
     qtk::profile::enable();
     for (std::size_t i = 0; i < a->runs; ++i) static_cast<void>(session.run(inputs));
     qtk::profile::enable(false);
+    if (!a->trace.empty()) {
+      std::ostringstream json;
+      qtk::profile::write_trace(json, qtk::profile::snapshot());
+      write_all({{a->trace, json.str()}});
+    }
     std::cout << qtk::profile::receipt(peaks);
-    if (a->trace.empty()) return;
-    std::ostringstream json;
-    qtk::profile::write_trace(json, qtk::profile::snapshot());
-    const std::string text = json.str();
-    qtk::write_file_atomically(a->trace, std::as_bytes(std::span(text)));
   });
 }
 

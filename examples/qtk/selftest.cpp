@@ -80,7 +80,8 @@ double check_product(const qtk::gemm_kernel& kernel, const problem& p, std::mt19
   const bool four_bits =
       op == gemm_op::f32_s4 || op == gemm_op::s8_s4_channel || op == gemm_op::s8_s4;
   const bool codes = four_bits || op == gemm_op::f32_s8 || op == gemm_op::u8_s8;
-  const std::size_t group = four_bits || op == gemm_op::f32_s8 ? p.group : p.K;
+  const bool grouped = op == gemm_op::f32_s4 || op == gemm_op::s8_s4 || op == gemm_op::f32_s8;
+  const std::size_t group = grouped ? p.group : p.K;
   const qtk::gemm_weights w{
       .N = p.N,
       .K = p.K,
@@ -113,7 +114,7 @@ double check_product(const qtk::gemm_kernel& kernel, const problem& p, std::mt19
       const double off = std::fabs(static_cast<double>(c[m * p.N + n]) - e.value) / bound;
       worst = off <= worst ? worst : off;  // NaN counts
     }
-  if (op == gemm_op::u8_s8) {
+  if (op == gemm_op::u8_s8 || op == gemm_op::s8_s4_channel) {
     std::vector<std::int32_t> exact(p.M * p.N);
     args.c_int = exact.data();
     kernel.run(args);

@@ -144,6 +144,18 @@ def cases():
            f(2, 4, 3, 3), {})
     yield ("fp16 weights", [node("Cast", "w", "wd", to=FLOAT), node("MatMul", "x wd")],
            {"w": f(4, 3).astype(np.float16)}, f(2, 4), {})
+    yield ("fp16 weights through a Reshape",
+           [node("Cast", "w", "wd", to=FLOAT), node("Reshape", "wd s", "wr"), node("MatMul", "x wr")],
+           {"w": f(12).astype(np.float16), "s": i(4, 3)}, f(2, 4), {})
+    yield ("fp16 filters through a Reshape",
+           [node("Cast", "w", "wd", to=FLOAT), node("Reshape", "wd s", "wr"), node("Conv", "x wr")],
+           {"w": f(6, 4).astype(np.float16), "s": i(6, 2, 2, 1)}, f(1, 2, 4, 3), {})
+    yield ("fp16 filters of three dimensions through a Reshape",
+           [node("Cast", "w", "wd", to=FLOAT), node("Reshape", "wd s", "wr"), node("Conv", "x wr")],
+           {"w": f(2, 3, 4).astype(np.float16), "s": i(6, 2, 2, 1)}, f(1, 2, 4, 3), {})
+    yield ("fp16 weights that are an operand, too",
+           [node("Cast", "w", "wd", to=FLOAT), node("MatMul", "x wd", "p"), node("Add", "p wd")],
+           {"w": f(4, 4).astype(np.float16)}, f(4, 4), {})
     yield ("Dropout that trains", [node("Dropout", "x r t")],
            {"r": np.float32(0.5), "t": np.array(True)}, f(2, 50), {"refused": True})
     yield ("BatchNormalization that trains",

@@ -95,6 +95,22 @@ TEST_CASE("bounds, groups and dimensions out of all proportion", "[graph][hostil
   }
 }
 
+TEST_CASE("a bias of another length than the layer, behind which something is fused",
+          "[graph][hostile]") {
+  for (const std::size_t length : {std::size_t{0}, std::size_t{1}, std::size_t{3}}) {
+    model m =
+        with_nodes({1, 4, 4, 4}, {make_node("Conv", {"x", "w", "b"}, "c"),
+                                  make_node("BatchNormalization", {"c", "s", "s", "s", "s"}, "y")});
+    m.set_weight("w", random_tensor({2, 4, 1, 1}, 1));
+    m.set_weight("b", tensor<fp32>({length}));
+    m.set_weight("s", random_tensor({2}, 2, 0.5f, 1.0f));
+    m.set_weight("plane", random_tensor({2, 1, 1}, 3));
+    CHECK_THROWS_WITH(session(m), Catch::StartsWith("qtk.Conv 'c': bias ["));
+    m.nodes[1] = make_node("Add", {"c", "plane"}, "y");
+    CHECK_THROWS_WITH(session(m), Catch::StartsWith("qtk.Conv 'c': bias ["));
+  }
+}
+
 TEST_CASE("constants are folded within a budget", "[graph][hostile]") {
   // Each node asks for 32 MiB: all of them together for far more than the model may make.
   std::vector<node> nodes;

@@ -195,6 +195,69 @@ TEST_CASE("zero points of another type are refused", "[graph]") {
   CHECK_THROWS_AS(session(m), error);
 }
 
+TEST_CASE("scales that mean nothing are refused by the name of their node", "[graph]") {
+  model m = unary_model({2, 4}, {make_node("DequantizeLinear", {"w", "scale"}, "real"),
+                                 make_node("MatMul", {"x", "real"}, "y")});
+  m.set_weight("w", tensor<int8>({4, 3}));
+  const auto refusal = [&](tensor<fp32> scale, std::int64_t axis, std::int64_t block) {
+    m.set_weight("scale", std::move(scale));
+    m.nodes[0].attributes.insert_or_assign("axis", axis);
+    m.nodes[0].attributes.insert_or_assign("block_size", block);
+    try {
+      (void)session(m);
+      return std::string();
+    } catch (const error& e) {
+      return std::string(e.what());
+    }
+  };
+  const std::string node = "DequantizeLinear 'real': ";
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  CHECK(refusal(tensor<fp32>({3}, {1, 1, 1}), 1, 0).empty());
+  CHECK(refusal(tensor<fp32>({3}, {1, nan, 1}), 1, 0) == node + "a scale is nan");
+  CHECK(refusal(tensor<fp32>({3}), 5, 0) == node + "shape: axis 5 of rank 2");
+  CHECK_THAT(refusal(tensor<fp32>({2}), 1, 0), Catch::StartsWith(node + "quantization: 2 scales"));
+  CHECK(refusal(tensor<fp32>({2, 3}), 0, 0) == node + "block_size is 0 for scales [2, 3]");
+  CHECK(refusal(tensor<fp32>({2, 3}), 0, -2) == node + "block_size is -2 for scales [2, 3]");
+}
+
+TEST_CASE("half floats that no layer reads as they are stored are constants", "[graph]") {
+  // Through a Reshape to a matrix; as an operand; as filters of more dimensions than a matrix.
+  const auto w = random_tensor({4, 3}, 1);
+  const auto half = quantize<fp16>(w);
+  tensor<fp32> stored({4, 3});
+  for (std::size_t i = 0; i < 12; ++i) stored.data()[i] = to_float(half.data()[i]);
+  const node cast = make_node("Cast", {"half"}, "real", {{"to", std::int64_t{1}}});
+  const auto x = random_tensor({2, 4}, 2);
+
+  model product = unary_model({2, 4}, {cast, make_node("Reshape", {"real", "to"}, "w"),
+                                       make_node("MatMul", {"x", "w"}, "y")});
+  auto flat = half;
+  flat.reshape({12});
+  product.set_weight("half", flat);
+  product.set_weight("to", graph_ops::int64_list({4, 3}));
+  check_equal(run(product, x), naive_linear(x, passes::transposed(stored)));
+
+  model sum = unary_model({4, 3}, {cast, make_node("Add", {"x", "real"}, "y")});
+  sum.set_weight("half", half);
+  tensor<fp32> twice({4, 3});
+  for (std::size_t i = 0; i < 12; ++i) twice.data()[i] = 2 * stored.data()[i];
+  check_equal(run(sum, stored), twice);
+
+  model conv = unary_model({1, 4, 1, 1}, {cast, make_node("Reshape", {"real", "to"}, "w"),
+                                          make_node("Conv", {"x", "w"}, "y")});
+  auto filters = half;
+  filters.reshape({3, 2, 2});
+  conv.set_weight("half", filters);
+  conv.set_weight("to", graph_ops::int64_list({3, 4, 1, 1}));
+  tensor<fp32> matrix = stored;
+  matrix.reshape({3, 4});
+  auto pixel = random_tensor({1, 4}, 3);
+  tensor<fp32> want = naive_linear(pixel, matrix);
+  want.reshape({1, 3, 1, 1});
+  pixel.reshape({1, 4, 1, 1});
+  check_equal(run(conv, pixel), want);
+}
+
 TEST_CASE("Slice at and beyond every end", "[graph]") {
   constexpr std::int64_t far = std::numeric_limits<std::int64_t>::max();
   tensor<fp32> x({7});
@@ -228,6 +291,12 @@ TEST_CASE("weights that layers share are stored, packed and pruned once", "[grap
   m.set_weight("w", random_tensor({16, 16}, 1));
   for (const model& q : {quantize_dynamic<int8>(m), quantize_weights<fp16>(m)})
     CHECK(q.weights.size() == 1);
+  for (const prune_scope scope : {prune_scope::layer, prune_scope::global}) {
+    const model half = prune_magnitude(m, 0.5, scope);
+    REQUIRE(half.weights.size() == 1);
+    const auto w = half.weights.begin()->second->as<fp32>().span();
+    CHECK(std::count(w.begin(), w.end(), 0.0f) == 128);
+  }
   const shape one[] = {{1, 16}};
   const std::size_t shared = session(m).memory(one).packed_weights;
   model apart = m;

@@ -207,6 +207,12 @@ TEST_CASE("what qtk does not read is said by name", "[io][onnx]") {
   SECTION("names that are no names") {
     g.nodes = {node_proto("Relu", {"x"}, {"y"}, "two\nlines")};
     CHECK(contains(failure(g), "graph.node[0]: a name holds a control character"));
+    g.nodes = {node_proto("Relu", {"x"}, {"y"}, "\xc2\x9b[31m")};  // U+009B, the terminal's CSI
+    CHECK(contains(failure(g), "graph.node[0]: a name holds a control character"));
+    g.nodes = {node_proto("Relu", {"x"}, {"y"}, "\xc3\xa9t\xc3\xa9")};
+    CHECK_NOTHROW(onnx::parse(span(model_proto(g))));
+    CHECK(contains(failure(model_proto(g) + field(proto::model::producer_name, "\x1b[2J")),
+                   "a name holds a control character"));
     g.nodes = {node_proto("", {"x"}, {"y"})};
     CHECK(contains(failure(g), "graph.node[0]: a node without an operator"));
   }

@@ -48,7 +48,7 @@ TEST_CASE("scopes nest, and their own times add up to the whole", "[profile]") {
     spin(2);
   }
   const double elapsed = now_ms() - begin;
-  const auto table = profile::receipt(profile::peaks{100, 200, 10});
+  const auto table = profile::receipt({.fp32_gflops = 100, .int8_gops = 200, .bandwidth_gbps = 10});
   REQUIRE(table.rows.size() == 2);
   CHECK(table.rows[0].name == "outer");
   CHECK(table.rows[1].calls == 3);

@@ -69,6 +69,30 @@ refuses "input 'x': the model does not say" compare shapeless.onnx --data csv:sm
   wrong=$((wrong + 1))
 }
 
+# Models that run and give no row of scores for each sample, or none that is a number.
+printf '0,2,1\n1,3,4\n0,1,1\n' >two.csv
+refuses "output 'y': is \[1, 2\] for 3 samples: no class" compare columns.onnx --data csv:two.csv
+refuses "ArgMax 'best': input 0 is missing" compare argmax.onnx --data csv:two.csv
+refuses "output 'y': is int64" compare shape.onnx --data csv:two.csv
+refuses "output 'y': is \[1, 2\] for 3 samples: no row" compare first.onnx --data csv:two.csv
+refuses "sample 0: the model answers NaN" compare infinite.onnx --data csv:two.csv --json out.json
+refuses "DequantizeLinear 'real': a scale is nan" compare scale.onnx --data csv:two.csv
+refuses "input 'x': is int32 \[N, 2\], data are fp32" compare integers.onnx --data csv:two.csv
+printf '0,2,1\n1,nan,4\n' >nan.csv
+refuses "sample 1: the model answers NaN" compare two.onnx --data csv:nan.csv --report out.html
+
+# Nothing is printed of what fails later.
+refuses "Linear 'fc'.*row 0" info nan.onnx
+[ ! -s out.txt ] || { echo "WRONG: info of NaN weights printed half"; wrong=$((wrong + 1)); }
+refuses "absent/trace.json" profile "$digits" --trace absent/trace.json
+[ ! -s out.txt ] || { echo "WRONG: profile printed before its trace failed"; wrong=$((wrong + 1)); }
+if [ -w /dev/full ]; then
+  for command in "info" "profile"; do
+    "$qtk" $command "$digits" >/dev/full 2>err.txt && { echo "WRONG: $command to a full disk"; wrong=$((wrong + 1)); }
+    grep -q "stdout: cannot be written" err.txt || { cat err.txt; wrong=$((wrong + 1)); }
+  done
+fi
+
 # Outputs that cannot be written: neither of two files is.
 refuses "absent/out.json" compare "$digits" --data builtin:digits --limit 20 --runs 5 \
   --report out.html --json absent/out.json
@@ -86,6 +110,7 @@ wait $! 2>wait.txt && { echo "WRONG: compare was done before it was stopped"; wr
 refuses "data" compare "$digits"
 refuses "subcommand" nonsense
 refuses "" profile "$digits" --threads -3
+refuses "--limit" compare "$digits" --data builtin:digits --limit -1
 refuses "" profile "$digits" --shape 1,2
 refuses "--shape" profile "$digits" --shape 1,1,1,1,1,1,1,1,1,1,1,1
 QTK_ISA=sse9 refuses "unknown ISA 'sse9'" cpu

@@ -17,14 +17,15 @@ bytes int64s(const std::string& name, std::initializer_list<std::int64_t> values
   return tensor_proto(name, 7, {static_cast<std::int64_t>(values.size())}, raw(values));
 }
 
-graph_proto graph(std::vector<std::int64_t> x, std::vector<bytes> nodes,
-                  std::vector<bytes> weights) {
+graph_proto graph(std::vector<std::int64_t> x, std::vector<bytes> nodes, std::vector<bytes> weights,
+                  std::int64_t output_type = 1) {
   return {.nodes = std::move(nodes),
           .weights = std::move(weights),
           .inputs = {value_proto("x", 1, x)},
-          .outputs = {field(proto::value_info::name, "y") +
-                      field(proto::value_info::type,
-                            field(proto::type::tensor_type, number(proto::type::elem_type, 1)))}};
+          .outputs = {
+              field(proto::value_info::name, "y") +
+              field(proto::value_info::type,
+                    field(proto::type::tensor_type, number(proto::type::elem_type, output_type)))}};
 }
 
 }  // namespace
@@ -62,6 +63,26 @@ int main(int argc, char** argv) {
   write("expand", graph({1}, {node_proto("Expand", {"x", "to"}, {"y"}, "expand")},
                         {int64s("to", {std::int64_t{1} << 40, std::int64_t{1} << 20})}));
   write("old", graph({1, 4}, {node_proto("Add", {"x", "x"}, {"y"}, "sum")}, {}), 6);
+  // An answer that is no row for each sample: the class of each column, a shape, the first sample.
+  constexpr std::int64_t int64_type = 7;
+  write("columns", graph({-1, 2}, {node_proto("ArgMax", {"x"}, {"y"}, "best")}, {}, int64_type));
+  write("argmax", graph({-1, 2}, {node_proto("ArgMax", {}, {"y"}, "best")}, {}, int64_type));
+  write("shape", graph({-1, 2}, {node_proto("Shape", {"x"}, {"y"}, "s")}, {}, int64_type));
+  write("first", graph({-1, 2}, {node_proto("Slice", {"x", "s", "e", "a"}, {"y"}, "slice")},
+                       {int64s("s", {0}), int64s("e", {1}), int64s("a", {0})}));
+  write("two", graph({-1, 2}, {node_proto("Relu", {"x"}, {"y"}, "r")}, {}));
+  write("infinite", graph({-1, 2},
+                          {node_proto("Sub", {"x", "w"}, {"d"}, "a"),
+                           node_proto("Sub", {"d", "d"}, {"y"}, "b")},
+                          {weight_proto("w", {2}, std::numeric_limits<float>::infinity())}));
+  write("scale", graph({-1, 2},
+                       {node_proto("DequantizeLinear", {"q", "s"}, {"w"}, "real"),
+                        node_proto("MatMul", {"x", "w"}, {"y"}, "fc")},
+                       {tensor_proto("q", 3, {2, 2}, raw<std::int8_t>({1, 2, 3, 4})),
+                        weight_proto("s", {2}, std::numeric_limits<float>::quiet_NaN())}));
+  graph_proto integers = graph({-1, 2}, {node_proto("Relu", {"x"}, {"y"}, "r")}, {});
+  integers.inputs = {value_proto("x", 6, {-1, 2})};
+  write("integers", integers);
   graph_proto shapeless = relu_graph();
   shapeless.inputs = {field(proto::value_info::name, "x") +
                       field(proto::value_info::type,

@@ -34,6 +34,9 @@ TEST_CASE("notes are grouped, the pick is told with its gains") {
         "Fastest: int8, 3.7x smaller, 2.0x faster, -0.20 points.");
   CHECK(recommendation(c, {.points = 0}) ==
         "Stay with fp32: no other variant gains and is as good.");
+  comparison same = c;
+  same.variants[1].accuracy = same.variants[0].accuracy;
+  CHECK(recommendation(same) == "Pick int8: 3.7x smaller, 2.0x faster, as accurate.");
   comparison blind = c;
   for (variant& v : blind.variants) v.accuracy = std::numeric_limits<double>::quiet_NaN();
   mark_pareto(blind);

@@ -12,6 +12,18 @@
 
 namespace qtk::inline QTK_ABI {
 
+namespace detail {
+/// Whether a terminal takes what starts at byte i as a command: C0, DEL, or C1 in UTF-8, whose
+/// U+009B begins an escape sequence as ESC [ does.
+[[nodiscard]] constexpr bool is_control(std::string_view text, std::size_t i) noexcept {
+  const auto byte = [&](std::size_t k) {
+    return k < text.size() ? static_cast<unsigned char>(text[k]) : 0u;
+  };
+  return byte(i) < ' ' || byte(i) == 0x7f ||
+         (byte(i) == 0xc2 && byte(i + 1) >= 0x80 && byte(i + 1) <= 0x9f);
+}
+}  // namespace detail
+
 /// What went wrong and where. `where` names the place in the user's terms: a file offset, a node, a
 /// tensor, a shape. `what()` is one line: "where: message".
 class error : public std::exception {
@@ -28,8 +40,11 @@ class error : public std::exception {
  private:
   /// Parts may come from a file: control characters would break the line, or reach a terminal.
   static std::string one_line(std::string text) {
-    for (char& c : text)
-      if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
+    for (std::size_t i = 0; i < text.size(); ++i)
+      if (detail::is_control(text, i)) {
+        if (static_cast<unsigned char>(text[i]) == 0xc2) text[i + 1] = '?';
+        text[i] = '?';
+      }
     return text;
   }
 

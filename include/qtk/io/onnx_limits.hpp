@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <string_view>
 
@@ -22,9 +21,8 @@ struct limits {
                                                    std::string_view where) {
   QTK_CHECK(name.size() <= limit.max_name_bytes, where, "a name of ", name.size(),
             " bytes, the limit is ", limit.max_name_bytes);
-  QTK_CHECK(std::none_of(name.begin(), name.end(),
-                         [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }),
-            where, "a name holds a control character");
+  for (std::size_t i = 0; i < name.size(); ++i)
+    QTK_CHECK(!qtk::detail::is_control(name, i), where, "a name holds a control character");
   return name;
 }
 

@@ -105,7 +105,8 @@ enum class cost_axis : unsigned char { size, latency };
 }
 
 /// Bars of the layers that took most time, one run's milliseconds and share. The solid part of a
-/// bar is the time that the roof would allow; colors tell the bound.
+/// bar is the time that the roof would allow; colors tell the bound. The rest is numbers alone:
+/// many small layers together would make every bar short.
 [[nodiscard]] inline std::string layer_bars(const receipt_section& s, std::size_t limit = 14) {
   const std::size_t shown = std::min(limit, s.rows.size());
   struct bar {
@@ -130,23 +131,25 @@ enum class cost_axis : unsigned char { size, latency };
                           : r.name,
                     r.total_ms, r.share, r.roof_share});
   }
-  const auto add_rest = [&](const std::string& name, double ms) {
-    if (ms > 0 && s.total_ms > 0) bars.push_back({name, "unbound", name, ms, ms / s.total_ms, 0});
-  };
-  add_rest(cat(s.rows.size() - shown, " other layers"), others);
-  add_rest("between layers", s.rest_ms());
-
   double longest = 1e-300;
   for (const bar& b : bars) longest = std::max(longest, b.ms);
+  const auto add_rest = [&](const std::string& name, double ms) {
+    if (ms > 0 && s.total_ms > 0) bars.push_back({name, "", name, ms, ms / s.total_ms, 0});
+  };
+  add_rest(cat(s.rows.size() - shown, " other layer", s.rows.size() - shown == 1 ? "" : "s"),
+           others);
+  add_rest("between layers", s.rest_ms());
+
   constexpr double pitch = 21, left = 204, right = 438, top = 40;
   svg out(560, top + pitch * static_cast<double>(bars.size()) + 14, s.title);
   out.text({16, 22}, shorten(s.title, 50), "title");
   out.text({544, 22}, three_digits(s.per_run(s.total_ms)) + " ms a run", "tick end");
   double y = top;
   for (const bar& b : bars) {
-    const double width = (right - left) * b.ms / longest;
-    out.text({left - 8, y + 13}, shorten(b.name, 29), "name end");
-    out.rect({left, y + 3, left + std::max(width, 1.0), y + 17}, "bar " + b.style, b.hint);
+    const double width = b.style.empty() ? -6 : (right - left) * b.ms / longest;
+    out.text({left - 8, y + 13}, shorten(b.name, 29), b.style.empty() ? "tick end" : "name end");
+    if (!b.style.empty())
+      out.rect({left, y + 3, left + std::max(width, 1.0), y + 17}, "bar " + b.style, b.hint);
     if (b.roof > 0)
       out.rect({left, y + 3, left + width * std::min(b.roof, 1.0), y + 17}, "solid " + b.style,
                b.hint);

@@ -80,7 +80,7 @@ inline std::string comparison_html(const comparison& c) {
 
 inline std::string receipt_html(const receipt_section& s) {
   std::string out = cat("<details open><summary>", escape(s.title),
-                        "</summary>\n<div class=\"scroll\"><table>\n<thead><tr>"
+                        ", layer by layer</summary>\n<div class=\"scroll\"><table>\n<thead><tr>"
                         "<th class=\"left\">layer</th><th class=\"left\">kernel</th><th>calls</th>"
                         "<th>ms a run</th><th>share</th><th>GFLOP/s</th><th>GB/s</th>"
                         "<th>of the roof</th><th>bound</th></tr></thead>\n<tbody>\n");
@@ -135,7 +135,8 @@ inline std::string receipt_html(const receipt_section& s) {
   for (std::size_t i = 0; i < p.receipts.size(); ++i)
     out += detail::swatch(i == 0 ? "round square-fp32" : "round square-int8", p.receipts[i].title);
   out +=
-      "&ensp;A dot is a layer, its area the share of the time.</p>\n"
+      "&ensp;A dot is a layer, its area the share of the time. Above the slope, data came from the "
+      "caches instead of memory.</p>\n"
       "<h2>Where the time goes</h2>\n<div class=\"pair\">\n";
   for (const receipt_section& s : p.receipts) out += layer_bars(s);
   out += cat("</div>\n<p class=\"key\">", detail::swatch("square-compute", "bound by compute"),

@@ -89,11 +89,12 @@ namespace qtk::inline QTK_ABI::report {
                      three_digits(d.row->gflops), " G operations/s, ", percent(d.row->share, 1),
                      " of the time, ", percent(d.row->roof_share, 0), " of the roof"));
   }
+  // Near their dots or not at all: among so many, a name far away is taken for another's.
   std::vector<std::size_t> named(sections.size(), 0);
   for (const dot& d : dots)
     if (named[d.section]++ < 4)
       p.label(d.at, d.radius, shorten(d.row->name, 30),
-              d.section == 0 ? "name ink-fp32" : "name ink-int8");
+              d.section == 0 ? "name ink-fp32" : "name ink-int8", 3);
   return p.out.str();
 }
 

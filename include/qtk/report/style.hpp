@@ -62,6 +62,7 @@ svg text { font: 11.5px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif
   fill: var(--ink); }
 svg .title { font-size: 14px; font-weight: 600; }
 svg .label, svg .tick, svg .faint { fill: var(--soft); } svg .tick { font-size: 11px; }
+svg .name { paint-order: stroke; stroke: var(--card); stroke-width: 3px; stroke-linejoin: round; }
 svg .label { font-size: 12px; } svg .strong { font-weight: 700; }
   svg .middle { text-anchor: middle; } svg .end { text-anchor: end; }
 svg .grid { stroke: var(--line); stroke-width: 1; } svg .minor { stroke: var(--faint); }

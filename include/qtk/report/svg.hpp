@@ -163,11 +163,13 @@ class label_placer {
     }
   }
 
-  /// The cheapest free place for a label of (width, height) beside a dot; none if all is full.
-  [[nodiscard]] std::optional<box> place(point dot, double radius, double width, double height) {
+  /// The cheapest free place for a label of (width, height) beside a dot, at most `rings` steps of
+  /// 9 pixels away; none if all is full.
+  [[nodiscard]] std::optional<box> place(point dot, double radius, double width, double height,
+                                         int rings = 12) {
     std::optional<box> best;
     double best_cost = 1e300;
-    for (int ring = 0; ring < 12; ++ring)
+    for (int ring = 0; ring < rings; ++ring)
       for (int k = 0; k < 16; ++k) {
         const double gap = radius + 3 + 9 * ring, angle = k * 0.39269908169872414;  // 2 pi / 16
         const double dx = std::cos(angle), dy = -std::sin(angle);
@@ -243,11 +245,12 @@ class plot {
   }
 
   /// A label beside a dot, joined to it by a line where it had to go far. Nothing if all is full.
-  void label(point dot, double radius, std::string_view words, std::string_view style) {
+  void label(point dot, double radius, std::string_view words, std::string_view style,
+             int rings = 12) {
     constexpr double size = 11.5;
     const bool bold = style.find("strong") != std::string_view::npos;
     const double width = svg::text_width(words, size) * (bold ? 1.12 : 1.0) + 2;
-    const auto place = labels.place(dot, radius, width, size + 2);
+    const auto place = labels.place(dot, radius, width, size + 2, rings);
     if (!place) return;
     const point end = place->nearest(dot);
     const double length = std::hypot(end.x - dot.x, end.y - dot.y);

@@ -117,7 +117,9 @@ inline std::string gains(const comparison& c, const variant& v) {
   };
   return times(shrink, "smaller", "larger", "the same size") + ", " +
          times(faster, "faster", "slower", "as fast") + ", " +
-         (c.labeled() ? points(c.accuracy_change(v)) + " points" : decibels(v.sqnr_db) + " SQNR");
+         (!c.labeled()                             ? decibels(v.sqnr_db) + " SQNR"
+          : points(c.accuracy_change(v)) == "0.00" ? std::string("as accurate")
+                                                   : points(c.accuracy_change(v)) + " points");
 }
 
 }  // namespace detail

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -46,18 +47,20 @@ inline model remove_identity(model m) {
 }
 
 /// Whether every reader of `value` takes it as the weights of a layer: input 1 of Conv, MatMul or
-/// Gemm, perhaps through one Reshape to the shape of a convolution.
+/// Gemm, or, of a matrix, the Reshape to the filters of a Conv.
 [[nodiscard]] inline bool read_as_weights(const model& m, const value_uses& uses,
-                                          const std::string& value, bool reshaped = false) {
+                                          const std::string& value, bool matrix,
+                                          bool reshaped = false) {
   const auto& readers = uses.readers(value);
   return !readers.empty() && !uses.is_output(value) &&
          std::all_of(readers.begin(), readers.end(), [&](std::size_t i) {
            const node& n = m.nodes[i];
            if (std::count(n.inputs.begin(), n.inputs.end(), value) != 1) return false;
            if (n.is("Reshape"))
-             return !reshaped && n.inputs[0] == value && !n.outputs.empty() &&
-                    read_as_weights(m, uses, n.outputs[0], true);
-           return takes_weights(n) && n.inputs.size() > 1 && n.inputs[1] == value;
+             return matrix && !reshaped && n.inputs[0] == value && !n.outputs.empty() &&
+                    read_as_weights(m, uses, n.outputs[0], false, true);
+           return takes_weights(n) && n.inputs.size() > 1 && n.inputs[1] == value &&
+                  (!reshaped || n.op == "Conv");
          });
 }
 
@@ -69,10 +72,35 @@ inline model remove_identity(model m) {
   if (scale.rank() == 1) {
     for (std::size_t d = 0; d < codes.rank(); ++d) block[d] = d == axis ? 1 : codes[d];
   } else {
+    const std::int64_t size = n.integer("block_size", 0);
+    QTK_CHECK(size > 0, n.label(), "block_size is ", size, " for scales ", scale);
     for (std::size_t d = 0; d < codes.rank(); ++d)
-      block[d] = d == axis ? static_cast<std::size_t>(n.integer("block_size", 0)) : 1;
+      block[d] = d == axis ? static_cast<std::size_t>(size) : 1;
   }
   return block;
+}
+
+/// The codes of a DequantizeLinear with its scales and zero points.
+[[nodiscard]] inline any_tensor with_scales(const node& n, any_tensor codes,
+                                            const tensor<fp32>& scale, const any_tensor* zero) {
+  QTK_CHECK(zero == nullptr ||
+                (zero->dtype() == codes.dtype() && zero->shape().elements() == scale.elements()),
+            n.label(), "zero points are ", name(zero->dtype()), " ", zero->shape(), " for ",
+            name(codes.dtype()), " with scales ", scale.shape());
+  for (const float s : scale.span()) QTK_CHECK(std::isfinite(s), n.label(), "a scale is ", s);
+  quantization q{.block = dequantize_block(n, codes.shape(), scale.shape()),
+                 .scales = {scale.span().begin(), scale.span().end()},
+                 .zero_points = {}};
+  if (zero != nullptr)
+    zero->visit([&]<class F>(const tensor<F>& t) {
+      if constexpr (F::quantized)
+        for (std::size_t r = 0; r < t.rows(); ++r)
+          for (std::size_t c = 0; c < t.cols(); ++c) q.zero_points.push_back(t.at(r, c));
+    });
+  codes.visit([&]<class F>(tensor<F>& t) {
+    if constexpr (F::quantized) t.set_quantization(std::move(q));
+  });
+  return codes;
 }
 
 /// Turns DequantizeLinear(weight, scale, zero point) and Cast(fp16 or bf16 weight), where layers
@@ -84,7 +112,9 @@ inline model fold_stored_formats(model m) {
     const node& n = m.nodes[i];
     if (!n.is("Cast") && !n.is("DequantizeLinear")) continue;
     const any_tensor* w = n.inputs.empty() ? nullptr : m.find_weight(n.inputs[0]);
-    if (w == nullptr || n.outputs.size() != 1 || !read_as_weights(m, uses, n.outputs[0])) continue;
+    if (w == nullptr || n.outputs.size() != 1 ||
+        !read_as_weights(m, uses, n.outputs[0], w->shape().rank() == 2))
+      continue;
     if (n.is("Cast") && (w->is<fp16>() || w->is<bf16>()) && n.integer("to", 0) == 1 /* FLOAT */) {
       m.weights.insert_or_assign(n.outputs[0], m.weights.at(n.inputs[0]));
       gone[i] = true;
@@ -92,24 +122,7 @@ inline model fold_stored_formats(model m) {
       const any_tensor* scale = n.has_input(1) ? m.find_weight(n.inputs[1]) : nullptr;
       const any_tensor* zero = n.has_input(2) ? m.find_weight(n.inputs[2]) : nullptr;
       if (scale == nullptr || !scale->is<fp32>() || (n.has_input(2) && zero == nullptr)) continue;
-      QTK_CHECK(zero == nullptr || (zero->dtype() == w->dtype() &&
-                                    zero->shape().elements() == scale->shape().elements()),
-                n.label(), "zero points are ", name(zero->dtype()), " ", zero->shape(), " for ",
-                name(w->dtype()), " with scales ", scale->shape());
-      quantization q{.block = dequantize_block(n, w->shape(), scale->shape()),
-                     .scales = {},
-                     .zero_points = {}};
-      q.scales.assign(scale->as<fp32>().span().begin(), scale->as<fp32>().span().end());
-      if (zero != nullptr)
-        zero->visit([&]<class F>(const tensor<F>& t) {
-          if constexpr (F::quantized)
-            for (std::size_t r = 0; r < t.rows(); ++r)
-              for (std::size_t c = 0; c < t.cols(); ++c) q.zero_points.push_back(t.at(r, c));
-        });
-      any_tensor codes = *w;
-      codes.visit([&]<class F>(tensor<F>& t) {
-        if constexpr (F::quantized) t.set_quantization(std::move(q));
-      });
+      any_tensor codes = in_node(n, [&] { return with_scales(n, *w, scale->as<fp32>(), zero); });
       m.set_weight(n.outputs[0], std::move(codes));
       gone[i] = true;
     }
@@ -118,10 +131,9 @@ inline model fold_stored_formats(model m) {
   return m;
 }
 
-/// Whether the weight is read through its format: codes with scales, or half floats.
-[[nodiscard]] inline bool stored_format(const any_tensor& w) {
-  return w.is<fp16>() || w.is<bf16>() ||
-         w.visit([](const auto& t) { return !t.quantization().scales.empty(); });
+/// Whether the weight is codes with scales: they are not among what an operator reads.
+[[nodiscard]] inline bool has_scales(const any_tensor& w) {
+  return w.visit([](const auto& t) { return !t.quantization().scales.empty(); });
 }
 
 /// Runs every node whose inputs are all weights, once, and keeps the result as a weight: within the
@@ -133,8 +145,8 @@ inline model fold_constants(model m) {
     const node& n = m.nodes[i];
     const bool known =
         !n.inputs.empty() && std::all_of(n.inputs.begin(), n.inputs.end(), [&](const auto& v) {
-          // A weight in a stored format is a layer's, not an operand.
-          return v.empty() || (m.find_weight(v) != nullptr && !stored_format(*m.find_weight(v)));
+          // Codes that a pass gave scales are a layer's, not an operand.
+          return v.empty() || (m.find_weight(v) != nullptr && !has_scales(*m.find_weight(v)));
         });
     const op_definition* op = find_op(n.op, n.domain);
     const bool constant = n.is("Constant") && n.inputs.empty();

@@ -67,10 +67,10 @@ inline model fuse_batch_norm(model m) {
     const tensor<fp32>* p[4] = {floats(m, *bn, 1), floats(m, *bn, 2), floats(m, *bn, 3),
                                 floats(m, *bn, 4)};
     const tensor<fp32>* b = floats(m, layer, 2);
-    if (w == nullptr || (layer.has_input(2) && b == nullptr)) continue;
+    if (w == nullptr) continue;
     const std::size_t N = w->shape()[0], K = w->shape()[1];
-    if (std::any_of(p, p + 4, [&](const auto* t) { return t == nullptr || t->elements() != N; }))
-      continue;
+    const auto fits = [N](const tensor<fp32>* t) { return t != nullptr && t->elements() == N; };
+    if (!std::all_of(p, p + 4, fits) || (layer.has_input(2) && !fits(b))) continue;
     tensor<fp32> weights(w->shape()), bias({N});
     const double epsilon = bn->number("epsilon", 1e-5f);
     for (std::size_t n = 0; n < N; ++n) {
@@ -114,7 +114,7 @@ inline model fuse_bias(model m) {
     const std::size_t N = channels(m, layer);
     if (constant == nullptr || !per_channel_shape(layer, constant->shape(), N)) continue;
     const tensor<fp32>* old = floats(m, layer, 2);
-    if (layer.has_input(2) && old == nullptr) continue;
+    if (layer.has_input(2) && (old == nullptr || old->elements() != N)) continue;
     tensor<fp32> bias({N});
     for (std::size_t n = 0; n < N; ++n)
       bias.data()[n] = constant->data()[n] + (old != nullptr ? old->data()[n] : 0.0f);
