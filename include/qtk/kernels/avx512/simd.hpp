@@ -27,6 +27,13 @@ struct simd {
   static f32 sub(f32 a, f32 b) noexcept { return _mm512_sub_ps(a, b); }
   static f32 mul(f32 a, f32 b) noexcept { return _mm512_mul_ps(a, b); }
   static f32 div(f32 a, f32 b) noexcept { return _mm512_div_ps(a, b); }
+  /// Two corrections of x * reciprocal: the first gives one of the two floats around the quotient,
+  /// the second the nearer one (Markstein, 1990). 5 cycles, vdivps takes 10 (Zen 4).
+  static f32 div(f32 x, f32 s, f32 reciprocal) noexcept {
+    f32 q = _mm512_mul_ps(x, reciprocal);
+    q = _mm512_fmadd_ps(_mm512_fnmadd_ps(q, s, x), reciprocal, q);
+    return _mm512_fmadd_ps(_mm512_fnmadd_ps(q, s, x), reciprocal, q);
+  }
   static f32 sqrt(f32 a) noexcept { return _mm512_sqrt_ps(a); }
   static f32 min(f32 a, f32 b) noexcept { return _mm512_min_ps(a, b); }
   static f32 max(f32 a, f32 b) noexcept { return _mm512_max_ps(a, b); }
@@ -55,6 +62,11 @@ struct simd {
   static i32 mul(i32 a, i32 b) noexcept { return _mm512_mullo_epi32(a, b); }
   static f32 exp2_integer(i32 n) noexcept {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, set1(127)), 23));
+  }
+  static f32 scale(f32 p, f32 n) noexcept { return _mm512_scalef_ps(p, n); }
+  static f32 scale_normal(f32 p, f32 n) noexcept { return _mm512_scalef_ps(p, n); }
+  static f32 copy_sign(f32 magnitude, f32 x) noexcept {
+    return _mm512_or_ps(magnitude, _mm512_and_ps(_mm512_set1_ps(-0.0f), x));
   }
   static i32 load_u8(const std::uint8_t* p) noexcept {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
@@ -89,6 +101,14 @@ struct simd {
     const __m512i bits = _mm512_srli_epi32(_mm512_mask_blend_epi32(nan, rounded, quiet), 16);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(bits));
   }
+
+  static constexpr std::size_t f64_width = 8;
+  using f64 = __m512d;
+  static f64 zero_f64() noexcept { return _mm512_setzero_pd(); }
+  static f64 load_f64(const float* p) noexcept { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+  static void store(double* p, f64 x) noexcept { _mm512_storeu_pd(p, x); }
+  static f64 add(f64 a, f64 b) noexcept { return _mm512_add_pd(a, b); }
+  static f64 mul_add(f64 a, f64 b, f64 c) noexcept { return _mm512_fmadd_pd(a, b, c); }
 };
 
 }  // namespace qtk::inline QTK_ABI::avx512

@@ -44,6 +44,7 @@ struct basic_simd {
     __asm__("" : "+m"(lanes));
     return load(lanes);
   }
+  static f32 div(f32 x, f32 s, f32 /*reciprocal*/) noexcept { return div(x, s); }
   static f32 abs(f32 x) noexcept { return xsimd::abs(x); }
   static i32 round(f32 x) noexcept {
     const f32 magic(12582912.0f);
@@ -54,6 +55,12 @@ struct basic_simd {
   static i32 add(i32 a, i32 b) noexcept { return a + b; }
   static i32 sub(i32 a, i32 b) noexcept { return a - b; }
   static f32 exp2_integer(i32 n) noexcept { return xsimd::bitwise_cast<f32>((n + i32(127)) << 23); }
+  static f32 scale(f32 p, f32 n) noexcept {
+    const i32 all = xsimd::to_int(n), half = all >> 1;
+    return p * exp2_integer(half) * exp2_integer(all - half);
+  }
+  static f32 scale_normal(f32 p, f32 n) noexcept { return p * exp2_integer(xsimd::to_int(n)); }
+  static f32 copy_sign(f32 magnitude, f32 x) noexcept { return magnitude | (x & f32(-0.0f)); }
   static i32 load_u8(const std::uint8_t* p) noexcept { return gather<i32>(p); }
   static i32 load_s8(const std::int8_t* p) noexcept { return gather<i32>(p); }
   static void store_u8(std::uint8_t* p, i32 x) noexcept { scatter(p, x); }
@@ -70,6 +77,18 @@ struct basic_simd {
     store(lanes, x);
     for (std::size_t i = 0; i < width; ++i) p[i] = to_bfloat16(lanes[i]);
   }
+
+  using f64 = xsimd::batch<double, Arch>;
+  static constexpr std::size_t f64_width = f64::size;
+  static f64 zero_f64() noexcept { return f64(0.0); }
+  static f64 load_f64(const float* p) noexcept {
+    double lanes[f64_width];
+    for (std::size_t i = 0; i < f64_width; ++i) lanes[i] = static_cast<double>(p[i]);
+    return f64::load_unaligned(lanes);
+  }
+  static void store(double* p, f64 x) noexcept { x.store_unaligned(p); }
+  static f64 add(f64 a, f64 b) noexcept { return a + b; }
+  static f64 mul_add(f64 a, f64 b, f64 c) noexcept { return xsimd::fma(a, b, c); }
 
  private:
   template <class Batch, class T>
