@@ -118,27 +118,27 @@ TEST_CASE("every length works on buffers of exactly that length", "[kernels]") {
       for (std::size_t i = 0; i < n; ++i)
         a[i] = static_cast<float>(i) - 20.0f, b[i] = 0.5f * static_cast<float>(i) + 1.0f;
       const auto check = [&](binary_op op, auto&& f) {
-        k->binary[static_cast<std::size_t>(op)](n, a.get(), b.get(), y.get());
+        k->binary[static_cast<std::size_t>(op)](n, a.data(), b.data(), y.data());
         for (std::size_t i = 0; i < n; ++i) CHECK(y[i] == f(a[i], b[i]));
-        k->binary_scalar[static_cast<std::size_t>(op)](n, a.get(), 3.0f, y.get());
+        k->binary_scalar[static_cast<std::size_t>(op)](n, a.data(), 3.0f, y.data());
         for (std::size_t i = 0; i < n; ++i) CHECK(y[i] == f(a[i], 3.0f));
       };
       check(binary_op::add, [](float p, float q) { return p + q; });
       check(binary_op::divide, [](float p, float q) { return p / q; });
       check(binary_op::maximum, [](float p, float q) { return std::fmax(p, q); });
-      const epilogue e{.residual = b.get(), .act = activation::clip, .lo = -3.0f, .hi = 5.0f};
-      k->activate(n, a.get(), e, y.get());
+      const epilogue e{.residual = b.data(), .act = activation::clip, .lo = -3.0f, .hi = 5.0f};
+      k->activate(n, a.data(), e, y.data());
       for (std::size_t i = 0; i < n; ++i) CHECK(y[i] == activate(e, a[i] + b[i]));
       float lo = 9, hi = 9;
-      k->minmax(n, a.get(), &lo, &hi);
+      k->minmax(n, a.data(), &lo, &hi);
       CHECK(lo == (n == 0 ? 0.0f : -20.0f));
       CHECK(hi == (n == 0 ? 0.0f : static_cast<float>(n) - 21.0f));
       exact<std::uint8_t> codes(n);
-      k->quantize_u8(n, a.get(), 0.5f, 40, codes.get());
-      k->dequantize_u8(n, codes.get(), 0.5f, 40, y.get());
+      k->quantize_u8(n, a.data(), 0.5f, 40, codes.data());
+      k->dequantize_u8(n, codes.data(), 0.5f, 40, y.data());
       for (std::size_t i = 0; i < n; ++i) CHECK(y[i] == std::max(a[i], -20.0f));
       double squares = 0.0;
-      const double s = k->sum(n, a.get(), &squares);
+      const double s = k->sum(n, a.data(), &squares);
       double expected = 0.0, expected_squares = 0.0;
       for (std::size_t i = 0; i < n; ++i) expected += a[i], expected_squares += a[i] * a[i];
       CHECK(s == expected);

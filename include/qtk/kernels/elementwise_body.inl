@@ -1,6 +1,5 @@
 // No include guard: included once per ISA, inside that ISA's namespace and target region.
 // Needs `simd` in scope (scalar/simd.hpp says what it has).
-//
 // Every loop runs over whole vectors, then once more over the tail, copied to a full vector's
 // length on the stack: one code path, and nothing is read or written past the end.
 
@@ -33,6 +32,13 @@ inline void map2(std::size_t n, const float* a, const float* b, float* y,
 
 #include "math_body.inl"
 #include "quantize_body.inl"
+
+using enclosing_simd = simd;
+namespace paired {
+#include "pair_body.inl"
+#include "math_body.inl"
+}  // namespace paired
+
 #include "rows_body.inl"
 
 inline void f16_to_f32(std::size_t n, const half* x, float* y) noexcept {
@@ -52,21 +58,47 @@ inline simd::f32 relu_vector(simd::f32 x) noexcept {
   return simd::select_negative(x, simd::zero(), x);
 }
 
+/// A function of kernels/math_body.inl, in pairs of vectors as far as they go.
+template <class Pair, class One>
+inline void map_pairs(std::size_t n, const float* x, float* y, const Pair& pair,
+                      const One& one) noexcept {
+  const std::size_t body = n - n % paired::simd::width;
+  for (std::size_t i = 0; i < body; i += paired::simd::width)
+    paired::simd::store(y + i, pair(paired::simd::load(x + i)));
+  map(n - body, x + body, y + body,
+      [&](const float* in, float* out) { simd::store(out, one(simd::load(in))); });
+}
+
 template <unary_op Op>
 inline void unary(std::size_t n, const float* x, float* y) noexcept {
-  map(n, x, y, [](const float* in, float* out) {
-    const simd::f32 v = simd::load(in);
-    if constexpr (Op == unary_op::exp) simd::store(out, exp_vector(v));
-    if constexpr (Op == unary_op::tanh) simd::store(out, tanh_vector(v));
-    if constexpr (Op == unary_op::sigmoid) simd::store(out, sigmoid_vector(v));
-    if constexpr (Op == unary_op::erf) simd::store(out, erf_vector(v));
-    if constexpr (Op == unary_op::gelu) simd::store(out, gelu_vector(v));
-    if constexpr (Op == unary_op::silu) simd::store(out, silu_vector(v));
-    if constexpr (Op == unary_op::relu) simd::store(out, relu_vector(v));
-    if constexpr (Op == unary_op::abs) simd::store(out, simd::abs(v));
-    if constexpr (Op == unary_op::negate) simd::store(out, simd::mul(v, simd::set1(-1.0f)));
-    if constexpr (Op == unary_op::sqrt) simd::store(out, simd::sqrt(v));
-  });
+  const auto in_pairs = [&](const auto& pair, const auto& one) { map_pairs(n, x, y, pair, one); };
+  using pair = paired::simd::f32;
+  if constexpr (Op == unary_op::exp)
+    in_pairs([&](pair v) { return paired::exp_vector(v); },
+             [&](simd::f32 v) { return exp_vector(v); });
+  if constexpr (Op == unary_op::tanh)
+    in_pairs([&](pair v) { return paired::tanh_vector(v); },
+             [&](simd::f32 v) { return tanh_vector(v); });
+  if constexpr (Op == unary_op::sigmoid)
+    in_pairs([&](pair v) { return paired::sigmoid_vector(v); },
+             [&](simd::f32 v) { return sigmoid_vector(v); });
+  if constexpr (Op == unary_op::erf)
+    in_pairs([&](pair v) { return paired::erf_vector(v); },
+             [&](simd::f32 v) { return erf_vector(v); });
+  if constexpr (Op == unary_op::gelu)
+    in_pairs([&](pair v) { return paired::gelu_vector(v); },
+             [&](simd::f32 v) { return gelu_vector(v); });
+  if constexpr (Op == unary_op::silu)
+    in_pairs([&](pair v) { return paired::silu_vector(v); },
+             [&](simd::f32 v) { return silu_vector(v); });
+  const auto each = [&](const auto& one) {
+    map(n, x, y, [&](const float* in, float* out) { simd::store(out, one(simd::load(in))); });
+  };
+  if constexpr (Op == unary_op::relu) each([&](simd::f32 v) { return relu_vector(v); });
+  if constexpr (Op == unary_op::abs) each([&](simd::f32 v) { return simd::abs(v); });
+  if constexpr (Op == unary_op::negate)
+    each([&](simd::f32 v) { return simd::mul(v, simd::set1(-1.0f)); });
+  if constexpr (Op == unary_op::sqrt) each([&](simd::f32 v) { return simd::sqrt(v); });
 }
 
 template <binary_op Op>

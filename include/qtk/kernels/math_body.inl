@@ -10,37 +10,37 @@ inline simd::f32 polynomial(simd::f32 x, float highest, Rest... rest) noexcept {
   return sum;
 }
 
-/// e^x = p * 2^n.
-struct exp_parts {
-  simd::f32 p, n;
-};
-
-/// x = n ln 2 + r with ln 2 in two parts (Cody and Waite, 1980); e^r by the polynomial of degree 6
-/// with the least relative error, 0.03 ulp. |x| <= 128.
-inline exp_parts exp_reduced(simd::f32 x) noexcept {
+/// scale(p, n) for e^x = p * 2^n, |x| <= 128: x = n ln 2 + r with ln 2 in two parts (Cody and
+/// Waite, 1980); e^r by the polynomial of degree 6 with the least relative error, 0.03 ulp. A
+/// function that takes both, as a struct of pairs would go through memory.
+template <class Scale>
+inline simd::f32 exp_reduced(simd::f32 x, const Scale& scale) noexcept {
   const simd::f32 magic = simd::set1(12582912.0f);  // rounds: round_half_even() says how
   const simd::f32 n = simd::sub(simd::mul_add(x, simd::set1(1.44269504f), magic), magic);
-  simd::f32 r = simd::mul_add(n, simd::set1(-0.693359375f), x);
-  r = simd::mul_add(n, simd::set1(2.12194440e-4f), r);
-  return {polynomial(r, 1.381453825160861e-3f, 8.36874544620514e-3f, 4.166838899254799e-2f,
-                     1.666652113199234e-1f, 4.999999403953552e-1f, 1.0f, 1.0f),
-          n};
+  const simd::f32 high = simd::mul_add(n, simd::set1(-0.693359375f), x);
+  const simd::f32 r = simd::mul_add(n, simd::set1(2.12194440e-4f), high);
+  const simd::f32 p =
+      polynomial(r, 1.381453825160861e-3f, 8.36874544620514e-3f, 4.166838899254799e-2f,
+                 1.666652113199234e-1f, 4.999999403953552e-1f, 1.0f, 1.0f);
+  return scale(p, n);
 }
 
 /// e^x within 2 ulp, denormal results included.
 inline simd::f32 exp_vector(simd::f32 x) noexcept {
   // Beyond these it is 0 or infinity, and 2^n still is two factors.
   const simd::f32 inside = simd::min(simd::set1(89.0f), simd::max(simd::set1(-104.0f), x));
-  const exp_parts e = exp_reduced(inside);
-  return simd::scale(e.p, e.n);
+  return exp_reduced(inside,
+                     [&](const simd::f32& p, const simd::f32& n) { return simd::scale(p, n); });
 }
 
 /// e^x within 2 ulp where x <= 0, and 0 below -87.33, where it would be denormal: x86 takes a
 /// hundred cycles to make one, and masked scores are all there.
 inline simd::f32 exp_negative(simd::f32 x) noexcept {
   const simd::f32 least = simd::set1(-87.33654f);
-  const exp_parts e = exp_reduced(simd::max(least, x));
-  return simd::select_negative(simd::sub(x, least), simd::zero(), simd::scale_normal(e.p, e.n));
+  const simd::f32 y = exp_reduced(simd::max(least, x), [&](const simd::f32& p, const simd::f32& n) {
+    return simd::scale_normal(p, n);
+  });
+  return simd::select_negative(simd::sub(x, least), simd::zero(), y);
 }
 
 /// numerator / (1 + e^-x), as numerator * e^x / (1 + e^x) below 0: nothing overflows.

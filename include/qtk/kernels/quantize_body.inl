@@ -33,26 +33,13 @@ inline void minmax(std::size_t n, const float* x, float* lo, float* hi) noexcept
   *hi = any ? most : 0.0f;
 }
 
-/// quantize_code() on vectors: store(y, codes) for all of x. Codes are the same bit by bit, the
-/// division being correctly rounded either way.
+/// quantize_code() on vectors: the same division, comparisons and rounding. (Multiplying by the
+/// reciprocal and correcting the quotient gives the same bits, and takes as long on Zen 4.)
 template <class Code, class Store>
 inline void quantize(std::size_t n, const float* x, float scale, std::int32_t zero_point, float lo,
                      float hi, Code* y, const Store& store) noexcept {
-  const simd::f32 s = simd::set1(scale);
+  const simd::f32 s = simd::set1(scale), least = simd::set1(lo), most = simd::set1(hi);
   const simd::i32 z = simd::set1(zero_point);
-  // Where the scale and 1 / scale are far from the ends of the exponents, x is clamped to
-  // scale * lo and scale * hi, whose quotients round to lo and hi; then nothing over- or underflows
-  // on the way to its quotient but what rounds to 0, and multiply-adds may form it.
-  if (scale >= 0x1p-60f && scale <= 0x1p60f && lo >= -65536.0f && hi <= 65536.0f) {
-    const simd::f32 reciprocal = simd::set1(1.0f / scale);
-    const simd::f32 least = simd::set1(scale * lo), most = simd::set1(scale * hi);
-    map(n, x, y, [&](const float* in, Code* out) {
-      const simd::f32 v = simd::min(simd::max(simd::load(in), least), most);
-      store(out, simd::add(simd::round(simd::div(v, s, reciprocal)), z));
-    });
-    return;
-  }
-  const simd::f32 least = simd::set1(lo), most = simd::set1(hi);
   map(n, x, y, [&](const float* in, Code* out) {
     const simd::f32 q = simd::div(simd::load(in), s);
     store(out, simd::add(simd::round(simd::min(simd::max(q, least), most)), z));

@@ -60,10 +60,18 @@ inline void exp_piece(std::size_t vectors, const float* x, float* y, simd::f32& 
   }
   if (even < vectors) top = simd::max(simd::load(x + even * simd::width), top);
   top = simd::max(odd_top, top);
-  sum = simd::zero();
-  for (std::size_t v = 0; v < vectors; ++v) {
-    const simd::f32 e = exp_negative(simd::sub(simd::load(x + v * simd::width), top));
-    simd::store(y + v * simd::width, e);
+  const paired::simd::f32 tops{top, top};
+  paired::simd::f32 sums = paired::simd::zero();
+  for (std::size_t v = 0; v < even; v += 2) {
+    const paired::simd::f32 e =
+        paired::exp_negative(paired::simd::sub(paired::simd::load(x + v * simd::width), tops));
+    paired::simd::store(y + v * simd::width, e);
+    sums = paired::simd::add(sums, e);
+  }
+  sum = simd::add(sums.a, sums.b);
+  if (even < vectors) {
+    const simd::f32 e = exp_negative(simd::sub(simd::load(x + even * simd::width), top));
+    simd::store(y + even * simd::width, e);
     sum = simd::add(sum, e);
   }
 }

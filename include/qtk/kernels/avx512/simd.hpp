@@ -27,13 +27,6 @@ struct simd {
   static f32 sub(f32 a, f32 b) noexcept { return _mm512_sub_ps(a, b); }
   static f32 mul(f32 a, f32 b) noexcept { return _mm512_mul_ps(a, b); }
   static f32 div(f32 a, f32 b) noexcept { return _mm512_div_ps(a, b); }
-  /// Two corrections of x * reciprocal: the first gives one of the two floats around the quotient,
-  /// the second the nearer one (Markstein, 1990). 5 cycles, vdivps takes 10 (Zen 4).
-  static f32 div(f32 x, f32 s, f32 reciprocal) noexcept {
-    f32 q = _mm512_mul_ps(x, reciprocal);
-    q = _mm512_fmadd_ps(_mm512_fnmadd_ps(q, s, x), reciprocal, q);
-    return _mm512_fmadd_ps(_mm512_fnmadd_ps(q, s, x), reciprocal, q);
-  }
   static f32 sqrt(f32 a) noexcept { return _mm512_sqrt_ps(a); }
   static f32 min(f32 a, f32 b) noexcept { return _mm512_min_ps(a, b); }
   static f32 max(f32 a, f32 b) noexcept { return _mm512_max_ps(a, b); }

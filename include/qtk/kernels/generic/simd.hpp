@@ -44,7 +44,6 @@ struct basic_simd {
     __asm__("" : "+m"(lanes));
     return load(lanes);
   }
-  static f32 div(f32 x, f32 s, f32 /*reciprocal*/) noexcept { return div(x, s); }
   static f32 abs(f32 x) noexcept { return xsimd::abs(x); }
   static i32 round(f32 x) noexcept {
     const f32 magic(12582912.0f);

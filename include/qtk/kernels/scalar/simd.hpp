@@ -50,9 +50,6 @@ struct simd {
 #endif
     return x;
   }
-  /// Where s = set1(scale) and reciprocal = set1(1 / scale): the same as div(x, s), for
-  /// |x| <= 2^16 * scale and 2^-60 <= scale <= 2^60. A quotient below 2^-40 may be any such.
-  static f32 div(f32 x, f32 s, f32 /*reciprocal*/) noexcept { return x / s; }
   static f32 abs(f32 x) noexcept { return std::fabs(x); }
   /// Nearest integer, half to even; |x| <= 2^22.
   static i32 round(f32 x) noexcept { return static_cast<i32>(round_half_even(x)); }
