@@ -36,7 +36,6 @@ inline void map2(std::size_t n, const float* a, const float* b, float* y,
 using enclosing_simd = simd;
 namespace paired {
 #include "pair_body.inl"
-#include "math_body.inl"
 }  // namespace paired
 
 #include "rows_body.inl"

@@ -63,14 +63,14 @@ inline void exp_piece(std::size_t vectors, const float* x, float* y, simd::f32& 
   const paired::simd::f32 tops{top, top};
   paired::simd::f32 sums = paired::simd::zero();
   for (std::size_t v = 0; v < even; v += 2) {
-    const paired::simd::f32 e =
-        paired::exp_negative(paired::simd::sub(paired::simd::load(x + v * simd::width), tops));
+    const paired::simd::f32 e = paired::exp_minus(
+        paired::simd::abs(paired::simd::sub(paired::simd::load(x + v * simd::width), tops)));
     paired::simd::store(y + v * simd::width, e);
     sums = paired::simd::add(sums, e);
   }
   sum = simd::add(sums.a, sums.b);
   if (even < vectors) {
-    const simd::f32 e = exp_negative(simd::sub(simd::load(x + even * simd::width), top));
+    const simd::f32 e = exp_minus(simd::abs(simd::sub(simd::load(x + even * simd::width), top)));
     simd::store(y + even * simd::width, e);
     sum = simd::add(sum, e);
   }
@@ -110,7 +110,7 @@ inline void softmax(std::size_t n, const float* x, float* y) noexcept {
     greatest = tops[i] > greatest ? tops[i] : greatest;
   const simd::f32 all = simd::set1(greatest);
   for (std::size_t p = 0; p < pieces; ++p) {
-    const simd::f32 factor = exp_negative(simd::sub(simd::load(tops + p * w), all));
+    const simd::f32 factor = exp_minus(simd::abs(simd::sub(simd::load(tops + p * w), all)));
     simd::store(tops + p * w, factor);
     simd::store(sums + p * w, simd::mul(simd::load(sums + p * w), factor));
   }

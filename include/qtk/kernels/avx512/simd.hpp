@@ -57,7 +57,10 @@ struct simd {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, set1(127)), 23));
   }
   static f32 scale(f32 p, f32 n) noexcept { return _mm512_scalef_ps(p, n); }
-  static f32 scale_normal(f32 p, f32 n) noexcept { return _mm512_scalef_ps(p, n); }
+  static f32 scale_or_zero(f32 p, f32 n) noexcept { return _mm512_scalef_ps(p, n); }
+  static f32 select_sign(f32 x, f32 a, f32 b) noexcept {
+    return _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(x)), b, a);
+  }
   static f32 copy_sign(f32 magnitude, f32 x) noexcept {
     return _mm512_or_ps(magnitude, _mm512_and_ps(_mm512_set1_ps(-0.0f), x));
   }

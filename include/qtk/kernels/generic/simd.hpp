@@ -58,7 +58,11 @@ struct basic_simd {
     const i32 all = xsimd::to_int(n), half = all >> 1;
     return p * exp2_integer(half) * exp2_integer(all - half);
   }
-  static f32 scale_normal(f32 p, f32 n) noexcept { return p * exp2_integer(xsimd::to_int(n)); }
+  static f32 scale_or_zero(f32 p, f32 n) noexcept {
+    const i32 bits = xsimd::bitwise_cast<i32>(p) + (xsimd::to_int(n) << 23);
+    return xsimd::bitwise_cast<f32>(xsimd::max(bits, i32(0)));
+  }
+  static f32 select_sign(f32 x, f32 a, f32 b) noexcept { return select_negative(x, a, b); }
   static f32 copy_sign(f32 magnitude, f32 x) noexcept { return magnitude | (x & f32(-0.0f)); }
   static i32 load_u8(const std::uint8_t* p) noexcept { return gather<i32>(p); }
   static i32 load_s8(const std::int8_t* p) noexcept { return gather<i32>(p); }

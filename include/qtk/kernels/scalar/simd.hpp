@@ -64,13 +64,21 @@ struct simd {
   static f32 exp2_integer(i32 n) noexcept {
     return std::bit_cast<float>(static_cast<std::uint32_t>(n + 127) << 23);
   }
-  /// p * 2^n rounded once, n a whole number in -150..128.
+  /// p * 2^n rounded once, n a whole number in -152..128; NaN where both are.
   static f32 scale(f32 p, f32 n) noexcept {
+    if (n != n) return n;
     const i32 all = static_cast<i32>(n), half = all >> 1;  // 128 is no exponent of a float
     return p * exp2_integer(half) * exp2_integer(all - half);
   }
-  /// p * 2^n where p and the result are positive and normal.
-  static f32 scale_normal(f32 p, f32 n) noexcept { return p * exp2_integer(static_cast<i32>(n)); }
+  /// The same for p > 0, n in -152..126, where the result is normal; else a value from 0 to 2^-126.
+  /// A NaN has no sign, and keeps none.
+  static f32 scale_or_zero(f32 p, f32 n) noexcept {
+    if (n != n) return n;
+    const i32 bits = std::bit_cast<i32>(p) + static_cast<i32>(n) * (1 << 23);
+    return std::bit_cast<f32>(bits > 0 ? bits : 0);
+  }
+  /// The sign bit of x ? a : b; either where x is 0 or a NaN with a sign.
+  static f32 select_sign(f32 x, f32 a, f32 b) noexcept { return x < 0.0f ? a : b; }
   /// `magnitude` >= 0 with the sign of x, be that 0 or NaN.
   static f32 copy_sign(f32 magnitude, f32 x) noexcept { return std::copysign(magnitude, x); }
   static i32 load_u8(const std::uint8_t* p) noexcept { return *p; }
