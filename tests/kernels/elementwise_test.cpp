@@ -1,36 +1,16 @@
+#include "kernels/elementwise.hpp"
+
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <memory>
 #include <qtk/core/numeric.hpp>
-#include <qtk/kernels/elementwise.hpp>
 #include <random>
 #include <vector>
 
-#include "support/catch.hpp"
-
 using namespace qtk;
+using namespace elementwise_tests;
 
 namespace {
-
-/// The kernels of every ISA that this CPU runs, or of the one that QTK_ISA forces.
-std::vector<const elementwise_kernels*> tables() {
-  std::vector<const elementwise_kernels*> all;
-  for (const isa i : all_isas)
-    if (supported(i) && (std::getenv("QTK_ISA") == nullptr || i == active_isa()))
-      all.push_back(&find_elementwise(i));
-  return all;
-}
-
-/// A heap buffer of exactly n elements, so that a sanitizer traps the first one past the end.
-template <class T>
-struct exact {
-  explicit exact(std::size_t n) : size(n), data(new T[n]()) {}
-  std::size_t size;
-  std::unique_ptr<T[]> data;
-  T* get() { return data.get(); }
-  T& operator[](std::size_t i) { return data[i]; }
-};
 
 /// Floats of all kinds: specials, ties, codes' neighborhoods, random bit patterns.
 std::vector<float> samples(std::size_t random_count) {
@@ -55,16 +35,6 @@ std::vector<float> samples(std::size_t random_count) {
   for (std::size_t i = 0; i < random_count; ++i)
     x.push_back((static_cast<float>(random() >> 8) * 0x1p-23f - 1.0f) * 300.0f);
   return x;
-}
-
-std::size_t light(std::size_t n) { return std::getenv("QTK_TEST_LIGHT") != nullptr ? n / 20 : n; }
-
-double ulps(float got, double exact_value) {
-  if (std::isnan(exact_value)) return std::isnan(got) ? 0.0 : 1e9;
-  const auto nearest = static_cast<float>(exact_value);
-  if (got == nearest) return 0.0;
-  const double ulp = std::max(std::ldexp(1.0, std::ilogb(nearest) - 23), 0x1p-149);
-  return std::fabs(static_cast<double>(got) - exact_value) / ulp;
 }
 
 }  // namespace
@@ -141,77 +111,6 @@ TEST_CASE("rounding to fp16 equals that of the core", "[kernels][f16]") {
   }
 }
 
-TEST_CASE("transcendental functions stay within their bounds", "[kernels]") {
-  struct function {
-    unary_op op;
-    double (*exact)(double);
-    float lo, hi;
-    double bound;  // ulp
-  };
-  const function functions[] = {
-      {unary_op::exp, [](double v) { return std::exp(v); }, -87.3f, 88.7f, 2.0},
-      {unary_op::tanh, [](double v) { return std::tanh(v); }, -12.0f, 12.0f, 4.0},
-      {unary_op::sigmoid, [](double v) { return 1.0 / (1.0 + std::exp(-v)); }, -87.0f, 40.0f, 4.0},
-      {unary_op::erf, [](double v) { return std::erf(v); }, -6.0f, 6.0f, 4.0},
-      {unary_op::silu, [](double v) { return v / (1.0 + std::exp(-v)); }, -80.0f, 80.0f, 5.0},
-  };
-  std::mt19937 random(5);
-  for (const auto* k : tables())
-    for (const function& f : functions) {
-      std::vector<float> x(light(400000)), y(x.size());
-      for (std::size_t i = 0; i < x.size(); ++i) {
-        const float t = static_cast<float>(random() >> 8) * 0x1p-24f;
-        x[i] = i % 3 == 0 ? (t - 0.5f) * 2.0f : f.lo + (f.hi - f.lo) * t;
-      }
-      k->unary[static_cast<std::size_t>(f.op)](x.size(), x.data(), y.data());
-      double worst = 0.0;
-      float at = 0.0f;
-      for (std::size_t i = 0; i < x.size(); ++i) {
-        const double off = ulps(y[i], f.exact(static_cast<double>(x[i])));
-        if (off > worst) worst = off, at = x[i];
-      }
-      CAPTURE(name(k->target), static_cast<int>(f.op), at);
-      CHECK(worst <= f.bound);
-    }
-}
-
-TEST_CASE("gelu has a small absolute error", "[kernels]") {
-  for (const auto* k : tables()) {
-    std::vector<float> x, y;
-    for (int i = -10000; i <= 10000; ++i) x.push_back(static_cast<float>(i) * 1e-3f);
-    y.resize(x.size());
-    k->unary[static_cast<std::size_t>(unary_op::gelu)](x.size(), x.data(), y.data());
-    double worst = 0.0;
-    for (std::size_t i = 0; i < x.size(); ++i) {
-      const double v = static_cast<double>(x[i]);
-      const double truth = 0.5 * v * (1.0 + std::erf(v / std::sqrt(2.0)));
-      worst = std::max(worst,
-                       std::fabs(static_cast<double>(y[i]) - truth) / std::max(1.0, std::fabs(v)));
-    }
-    CHECK(worst < 3e-7);
-  }
-}
-
-TEST_CASE("infinities and NaN have their limits", "[kernels]") {
-  constexpr float inf = std::numeric_limits<float>::infinity();
-  const float x[] = {inf, -inf, std::numeric_limits<float>::quiet_NaN(), 0.0f, 1000.0f, -1000.0f};
-  for (const auto* k : tables()) {
-    CAPTURE(name(k->target));
-    float y[6];
-    const auto run = [&](unary_op op) { k->unary[static_cast<std::size_t>(op)](6, x, y); };
-    run(unary_op::exp);
-    CHECK((y[0] == inf && y[1] == 0 && std::isnan(y[2]) && y[3] == 1 && y[4] == inf && y[5] == 0));
-    run(unary_op::tanh);
-    CHECK((y[0] == 1 && y[1] == -1 && std::isnan(y[2]) && y[3] == 0 && y[4] == 1 && y[5] == -1));
-    run(unary_op::sigmoid);
-    CHECK((y[0] == 1 && y[1] == 0 && std::isnan(y[2]) && y[3] == 0.5f && y[4] == 1 && y[5] == 0));
-    run(unary_op::erf);
-    CHECK((y[0] == 1 && y[1] == -1 && std::isnan(y[2]) && y[3] == 0));
-    run(unary_op::relu);
-    CHECK((y[0] == inf && y[1] == 0 && std::isnan(y[2])));
-  }
-}
-
 TEST_CASE("every length works on buffers of exactly that length", "[kernels]") {
   for (const auto* k : tables())
     for (std::size_t n = 0; n < 70; ++n) {
@@ -219,27 +118,27 @@ TEST_CASE("every length works on buffers of exactly that length", "[kernels]") {
       for (std::size_t i = 0; i < n; ++i)
         a[i] = static_cast<float>(i) - 20.0f, b[i] = 0.5f * static_cast<float>(i) + 1.0f;
       const auto check = [&](binary_op op, auto&& f) {
-        k->binary[static_cast<std::size_t>(op)](n, a.get(), b.get(), y.get());
+        k->binary[static_cast<std::size_t>(op)](n, a.data(), b.data(), y.data());
         for (std::size_t i = 0; i < n; ++i) CHECK(y[i] == f(a[i], b[i]));
-        k->binary_scalar[static_cast<std::size_t>(op)](n, a.get(), 3.0f, y.get());
+        k->binary_scalar[static_cast<std::size_t>(op)](n, a.data(), 3.0f, y.data());
         for (std::size_t i = 0; i < n; ++i) CHECK(y[i] == f(a[i], 3.0f));
       };
       check(binary_op::add, [](float p, float q) { return p + q; });
       check(binary_op::divide, [](float p, float q) { return p / q; });
       check(binary_op::maximum, [](float p, float q) { return std::fmax(p, q); });
-      const epilogue e{.residual = b.get(), .act = activation::clip, .lo = -3.0f, .hi = 5.0f};
-      k->activate(n, a.get(), e, y.get());
+      const epilogue e{.residual = b.data(), .act = activation::clip, .lo = -3.0f, .hi = 5.0f};
+      k->activate(n, a.data(), e, y.data());
       for (std::size_t i = 0; i < n; ++i) CHECK(y[i] == activate(e, a[i] + b[i]));
       float lo = 9, hi = 9;
-      k->minmax(n, a.get(), &lo, &hi);
+      k->minmax(n, a.data(), &lo, &hi);
       CHECK(lo == (n == 0 ? 0.0f : -20.0f));
       CHECK(hi == (n == 0 ? 0.0f : static_cast<float>(n) - 21.0f));
       exact<std::uint8_t> codes(n);
-      k->quantize_u8(n, a.get(), 0.5f, 40, codes.get());
-      k->dequantize_u8(n, codes.get(), 0.5f, 40, y.get());
+      k->quantize_u8(n, a.data(), 0.5f, 40, codes.data());
+      k->dequantize_u8(n, codes.data(), 0.5f, 40, y.data());
       for (std::size_t i = 0; i < n; ++i) CHECK(y[i] == std::max(a[i], -20.0f));
       double squares = 0.0;
-      const double s = k->sum(n, a.get(), &squares);
+      const double s = k->sum(n, a.data(), &squares);
       double expected = 0.0, expected_squares = 0.0;
       for (std::size_t i = 0; i < n; ++i) expected += a[i], expected_squares += a[i] * a[i];
       CHECK(s == expected);
@@ -259,22 +158,4 @@ TEST_CASE("minmax ignores NaN", "[kernels]") {
     k->minmax(x.size(), x.data(), &lo, &hi);
     CHECK((lo == -2 && hi == 3));
   }
-}
-
-TEST_CASE("softmax sums to one and survives large inputs", "[kernels]") {
-  constexpr float inf = std::numeric_limits<float>::infinity();
-  for (const auto* k : tables())
-    for (const std::size_t n : {1u, 5u, 8u, 10u, 1000u}) {
-      std::vector<float> x(n), y(n);
-      for (std::size_t i = 0; i < n; ++i) x[i] = static_cast<float>(i % 13) + 1000.0f;
-      if (n > 2) x[1] = -inf;
-      k->softmax(n, x.data(), y.data());
-      double total = 0.0, norm = 0.0;
-      for (const float v : x) norm += std::exp(static_cast<double>(v) - 1012.0);
-      for (std::size_t i = 0; i < n; ++i) {
-        CHECK(y[i] == Approx(std::exp(static_cast<double>(x[i]) - 1012.0) / norm).epsilon(1e-5));
-        total += static_cast<double>(y[i]);
-      }
-      CHECK(total == Approx(1.0).epsilon(1e-6));
-    }
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cmath>
+
 #include "qtk/core/half.hpp"
 #include "qtk/kernels/gemm_types.hpp"
 
@@ -40,6 +42,13 @@ struct elementwise_kernels {
   void (*activate)(std::size_t n, const float* x, const epilogue& e, float* y);
   /// y[i] = exp(x[i] - max x) / sum: one row.
   void (*softmax)(std::size_t n, const float* x, float* y);
+  /// y[i] = (x[i] - mean) / sqrt(var + epsilon) * gamma[i] + beta[i], mean and var (that of all, /
+  /// n) of x: one row (Ba, Kiros, Hinton: Layer Normalization, 2016). Null gamma is 1, null beta 0.
+  void (*layer_norm)(std::size_t n, const float* x, const float* gamma, const float* beta,
+                     float epsilon, float* y);
+  /// y[i] = x[i] / sqrt(mean of x^2 + epsilon) * gamma[i]: one row (Zhang, Sennrich: Root Mean
+  /// Square Layer Normalization, 2019). Null gamma is 1.
+  void (*rms_norm)(std::size_t n, const float* x, const float* gamma, float epsilon, float* y);
   /// Sum in double of x, and of x * x where `squares` isn't null.
   double (*sum)(std::size_t n, const float* x, double* squares);
 };

@@ -42,9 +42,7 @@ struct simd {
     return x;
   }
   static f32 abs(f32 x) noexcept { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
-  static i32 round(f32 x) noexcept {
-    return _mm256_cvtps_epi32(_mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
-  }
+  static i32 round(f32 x) noexcept { return _mm256_cvtps_epi32(x); }
   static f32 to_f32(i32 x) noexcept { return _mm256_cvtepi32_ps(x); }
   static i32 set1(std::int32_t x) noexcept { return _mm256_set1_epi32(x); }
   static i32 load(const std::int32_t* p) noexcept {
@@ -58,6 +56,19 @@ struct simd {
   static i32 mul(i32 a, i32 b) noexcept { return _mm256_mullo_epi32(a, b); }
   static f32 exp2_integer(i32 n) noexcept {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, set1(127)), 23));
+  }
+  static f32 scale(f32 p, f32 n) noexcept {
+    const i32 all = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(all, 1);
+    return mul(mul(p, exp2_integer(half)), exp2_integer(sub(all, half)));
+  }
+  static f32 scale_or_zero(f32 p, f32 n) noexcept {
+    const i32 exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);  // of NaN: 0
+    const i32 bits = _mm256_add_epi32(_mm256_castps_si256(p), exponent);
+    return _mm256_castsi256_ps(_mm256_max_epi32(bits, _mm256_setzero_si256()));
+  }
+  static f32 select_sign(f32 x, f32 a, f32 b) noexcept { return _mm256_blendv_ps(b, a, x); }
+  static f32 copy_sign(f32 magnitude, f32 x) noexcept {
+    return _mm256_or_ps(magnitude, _mm256_and_ps(_mm256_set1_ps(-0.0f), x));
   }
   static i32 load_u8(const std::uint8_t* p) noexcept {
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
@@ -89,6 +100,14 @@ struct simd {
         reinterpret_cast<__m128i*>(p),
         _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1)));
   }
+
+  static constexpr std::size_t f64_width = 4;
+  using f64 = __m256d;
+  static f64 zero_f64() noexcept { return _mm256_setzero_pd(); }
+  static f64 load_f64(const float* p) noexcept { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+  static void store(double* p, f64 x) noexcept { _mm256_storeu_pd(p, x); }
+  static f64 add(f64 a, f64 b) noexcept { return _mm256_add_pd(a, b); }
+  static f64 mul_add(f64 a, f64 b, f64 c) noexcept { return _mm256_fmadd_pd(a, b, c); }
 
  private:
   static void store_low_bytes(void* p, i32 x) noexcept {

@@ -56,6 +56,14 @@ struct simd {
   static f32 exp2_integer(i32 n) noexcept {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, set1(127)), 23));
   }
+  static f32 scale(f32 p, f32 n) noexcept { return _mm512_scalef_ps(p, n); }
+  static f32 scale_or_zero(f32 p, f32 n) noexcept { return _mm512_scalef_ps(p, n); }
+  static f32 select_sign(f32 x, f32 a, f32 b) noexcept {
+    return _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(x)), b, a);
+  }
+  static f32 copy_sign(f32 magnitude, f32 x) noexcept {
+    return _mm512_or_ps(magnitude, _mm512_and_ps(_mm512_set1_ps(-0.0f), x));
+  }
   static i32 load_u8(const std::uint8_t* p) noexcept {
     return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
@@ -89,6 +97,14 @@ struct simd {
     const __m512i bits = _mm512_srli_epi32(_mm512_mask_blend_epi32(nan, rounded, quiet), 16);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(bits));
   }
+
+  static constexpr std::size_t f64_width = 8;
+  using f64 = __m512d;
+  static f64 zero_f64() noexcept { return _mm512_setzero_pd(); }
+  static f64 load_f64(const float* p) noexcept { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+  static void store(double* p, f64 x) noexcept { _mm512_storeu_pd(p, x); }
+  static f64 add(f64 a, f64 b) noexcept { return _mm512_add_pd(a, b); }
+  static f64 mul_add(f64 a, f64 b, f64 c) noexcept { return _mm512_fmadd_pd(a, b, c); }
 };
 
 }  // namespace qtk::inline QTK_ABI::avx512

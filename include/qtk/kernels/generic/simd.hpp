@@ -54,6 +54,16 @@ struct basic_simd {
   static i32 add(i32 a, i32 b) noexcept { return a + b; }
   static i32 sub(i32 a, i32 b) noexcept { return a - b; }
   static f32 exp2_integer(i32 n) noexcept { return xsimd::bitwise_cast<f32>((n + i32(127)) << 23); }
+  static f32 scale(f32 p, f32 n) noexcept {
+    const i32 all = xsimd::to_int(n), half = all >> 1;
+    return p * exp2_integer(half) * exp2_integer(all - half);
+  }
+  static f32 scale_or_zero(f32 p, f32 n) noexcept {
+    const i32 bits = xsimd::bitwise_cast<i32>(p) + (xsimd::to_int(n) << 23);
+    return xsimd::bitwise_cast<f32>(xsimd::max(bits, i32(0)));
+  }
+  static f32 select_sign(f32 x, f32 a, f32 b) noexcept { return select_negative(x, a, b); }
+  static f32 copy_sign(f32 magnitude, f32 x) noexcept { return magnitude | (x & f32(-0.0f)); }
   static i32 load_u8(const std::uint8_t* p) noexcept { return gather<i32>(p); }
   static i32 load_s8(const std::int8_t* p) noexcept { return gather<i32>(p); }
   static void store_u8(std::uint8_t* p, i32 x) noexcept { scatter(p, x); }
@@ -70,6 +80,18 @@ struct basic_simd {
     store(lanes, x);
     for (std::size_t i = 0; i < width; ++i) p[i] = to_bfloat16(lanes[i]);
   }
+
+  using f64 = xsimd::batch<double, Arch>;
+  static constexpr std::size_t f64_width = f64::size;
+  static f64 zero_f64() noexcept { return f64(0.0); }
+  static f64 load_f64(const float* p) noexcept {
+    double lanes[f64_width];
+    for (std::size_t i = 0; i < f64_width; ++i) lanes[i] = static_cast<double>(p[i]);
+    return f64::load_unaligned(lanes);
+  }
+  static void store(double* p, f64 x) noexcept { x.store_unaligned(p); }
+  static f64 add(f64 a, f64 b) noexcept { return a + b; }
+  static f64 mul_add(f64 a, f64 b, f64 c) noexcept { return xsimd::fma(a, b, c); }
 
  private:
   template <class Batch, class T>

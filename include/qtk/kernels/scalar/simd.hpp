@@ -64,6 +64,23 @@ struct simd {
   static f32 exp2_integer(i32 n) noexcept {
     return std::bit_cast<float>(static_cast<std::uint32_t>(n + 127) << 23);
   }
+  /// p * 2^n rounded once, n a whole number in -152..128; NaN where both are.
+  static f32 scale(f32 p, f32 n) noexcept {
+    if (n != n) return n;
+    const i32 all = static_cast<i32>(n), half = all >> 1;  // 128 is no exponent of a float
+    return p * exp2_integer(half) * exp2_integer(all - half);
+  }
+  /// The same for p > 0, n in -152..126, where the result is normal; else a value from 0 to 2^-126.
+  /// A NaN has no sign, and keeps none.
+  static f32 scale_or_zero(f32 p, f32 n) noexcept {
+    if (n != n) return n;
+    const i32 bits = std::bit_cast<i32>(p) + static_cast<i32>(n) * (1 << 23);
+    return std::bit_cast<f32>(bits > 0 ? bits : 0);
+  }
+  /// The sign bit of x ? a : b; either where x is 0 or a NaN with a sign.
+  static f32 select_sign(f32 x, f32 a, f32 b) noexcept { return x < 0.0f ? a : b; }
+  /// `magnitude` >= 0 with the sign of x, be that 0 or NaN.
+  static f32 copy_sign(f32 magnitude, f32 x) noexcept { return std::copysign(magnitude, x); }
   static i32 load_u8(const std::uint8_t* p) noexcept { return *p; }
   static i32 load_s8(const std::int8_t* p) noexcept { return *p; }
   static void store_u8(std::uint8_t* p, i32 x) noexcept { *p = static_cast<std::uint8_t>(x); }
@@ -72,6 +89,15 @@ struct simd {
   static void store_f16(half* p, f32 x) noexcept { *p = to_half(x); }
   static f32 load_bf16(const bfloat16* p) noexcept { return to_float(*p); }
   static void store_bf16(bfloat16* p, f32 x) noexcept { *p = to_bfloat16(x); }
+
+  /// Doubles, for sums.
+  static constexpr std::size_t f64_width = 1;
+  using f64 = double;
+  static f64 zero_f64() noexcept { return 0.0; }
+  static f64 load_f64(const float* p) noexcept { return static_cast<double>(*p); }
+  static void store(double* p, f64 x) noexcept { *p = x; }
+  static f64 add(f64 a, f64 b) noexcept { return a + b; }
+  static f64 mul_add(f64 a, f64 b, f64 c) noexcept { return a * b + c; }
 };
 
 }  // namespace qtk::inline QTK_ABI::scalar
