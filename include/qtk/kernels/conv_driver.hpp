@@ -85,6 +85,25 @@ class conv_driver {
     }
   }
 
+  static void unpack(const void* packed, float* weights, float* scales) noexcept {
+    const auto* const base = static_cast<const std::byte*>(packed);
+    typename layout_type::prefix prefix;
+    std::memcpy(&prefix, base, sizeof prefix);
+    const layout_type layout(prefix);
+    const auto* const tiles = reinterpret_cast<const a_packed*>(base + layout.tiles_offset());
+    if constexpr (integer)
+      std::memcpy(scales, base + sizeof prefix, prefix.O * layout.groups * sizeof(float));
+    for (std::size_t t = 0; t < layout.tiles.count; ++t) {
+      const std::size_t begin = layout.tiles.begin(t), rows = layout.tiles.height(t);
+      for (std::size_t i = 0; i < rows; ++i)
+        for (std::size_t k = 0; k < prefix.K; ++k) {
+          const std::size_t at = layout.position(k);
+          weights[(begin + i) * prefix.K + k] =
+              tiles[begin * layout.packed_k + (at / kr * rows + i) * kr + at % kr];
+        }
+    }
+  }
+
   static std::size_t workspace_bytes(std::size_t O, std::size_t K,
                                      std::size_t group_size) noexcept {
     const layout_type layout(O, K, group_size);
@@ -258,6 +277,7 @@ inline constexpr conv_kernel conv_entry{
     conv_driver<Kernel>::signed_image,
     &conv_driver<Kernel>::packed_bytes,
     &conv_driver<Kernel>::pack,
+    &conv_driver<Kernel>::unpack,
     &conv_driver<Kernel>::workspace_bytes,
     &conv_driver<Kernel>::run,
 };

@@ -89,6 +89,12 @@ struct simd {
     const __m512i bits = _mm512_srli_epi32(_mm512_mask_blend_epi32(nan, rounded, quiet), 16);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(bits));
   }
+  static f32 load_first(const float* p, std::size_t n) noexcept {
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+  }
+  static void store_first(float* p, f32 x, std::size_t n) noexcept {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), x);
+  }
 };
 
 }  // namespace qtk::inline QTK_ABI::avx512

@@ -72,6 +72,9 @@ struct simd {
   static void store_f16(half* p, f32 x) noexcept { *p = to_half(x); }
   static f32 load_bf16(const bfloat16* p) noexcept { return to_float(*p); }
   static void store_bf16(bfloat16* p, f32 x) noexcept { *p = to_bfloat16(x); }
+  /// The first n < width lanes: zeros follow; nothing else is read or written.
+  static f32 load_first(const float*, std::size_t) noexcept { return 0.0f; }
+  static void store_first(float*, f32, std::size_t) noexcept {}
 };
 
 }  // namespace qtk::inline QTK_ABI::scalar
