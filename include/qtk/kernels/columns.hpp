@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 
 #include "qtk/kernels/conv_types.hpp"
@@ -35,7 +36,7 @@ class column_packer {
       from += args_.row_step - x;
     }
     if (runs[count - 1].from + furthest_ + Nr > args_.image_size)
-      pack_exactly(runs, count, out);
+      pack_end(runs, count, out);
     else if (count == 1)
       pack_runs<1>(runs, count, out);
     else
@@ -58,14 +59,21 @@ class column_packer {
         interleave(image() + runs[r].from, args_.offsets + k, out + runs[r].at * Kr);
   }
 
-  /// The last pixels of an image: nothing is read that isn't needed.
-  void pack_exactly(const run* runs, std::size_t count, T* out) const noexcept {
-    std::fill_n(out, packed_k_ * Nr, T{});
-    for (std::size_t k = 0; k < packed_k_; ++k)
-      for (std::size_t r = 0; r < count; ++r)
-        for (std::size_t i = 0; i < runs[r].length; ++i)
-          out[k / Kr * Kr * Nr + (runs[r].at + i) * Kr + k % Kr] =
-              image()[runs[r].from + args_.offsets[k] + i];
+  /// Near the end of an image: steps whose copies would run over it read only what they need.
+  void pack_end(const run* runs, std::size_t count, T* out) const noexcept {
+    for (std::size_t k = 0; k < packed_k_; k += Kr, out += Kr * Nr) {
+      const std::size_t* const offsets = args_.offsets + k;
+      const std::size_t reach = *std::max_element(offsets, offsets + Kr) + Nr;
+      for (std::size_t r = 0; r < count; ++r) {
+        const T* const from = image() + runs[r].from;
+        T* const to = out + runs[r].at * Kr;
+        if (runs[r].from + reach <= args_.image_size)
+          interleave(from, offsets, to);
+        else
+          for (std::size_t i = 0; i < runs[r].length; ++i)
+            for (std::size_t q = 0; q < Kr; ++q) to[i * Kr + q] = from[offsets[q] + i];
+      }
+    }
   }
 
   /// out[i * Kr + q] = from[offsets[q] + i] for Nr pixels. By vectors, because g++ -O2 makes byte

@@ -107,11 +107,12 @@ class conv2d {
   }
   [[nodiscard]] std::size_t arranged_bytes(const shape& x) const noexcept {
     if (in_order()) return 0;
-    return workspace_cursor::aligned(x[1] * arranged(x).plane * (integer() ? 1 : sizeof(float)));
+    const std::size_t elements = x[1] * arranged(x).plane + groups_[0].kernel().nr;
+    return workspace_cursor::aligned(elements * (integer() ? 1 : sizeof(float)));
   }
   [[nodiscard]] std::size_t per_task_bytes(const shape& x) const {
     return workspace_cursor::aligned(groups_[0].workspace_bytes()) + arranged_bytes(x) +
-           (integer() ? workspace_cursor::aligned(x[1] * x[2] * x[3]) : 0);
+           (integer() ? workspace_cursor::aligned(x[1] * x[2] * x[3] + groups_[0].kernel().nr) : 0);
   }
 
   /// Where tap (c, i, j) lies for output pixel 0: conv_args::offsets.
@@ -125,28 +126,6 @@ class conv2d {
           offsets[k_of.position(k++)] = c * image.plane + image.tap(window_, i, j);
   }
 
-  /// Copies an image into its arrangement.
-  template <class T>
-  void arrange(const shape& x, const T* from, T pad, T* to) const noexcept {
-    const image_arrangement image = arranged(x);
-    const std::size_t W = x[3], stride = window_.stride_w;
-    std::fill_n(to, x[1] * image.plane, pad);
-    for (std::size_t c = 0; c < x[1]; ++c) {
-      T* row = to + c * image.plane + window_.pad_top * image.width;
-      for (std::size_t h = 0; h < x[2]; ++h, from += W, row += image.width) {
-        if (stride == 1) {
-          std::copy_n(from, W, row + window_.pad_left);
-          continue;
-        }
-        for (std::size_t r = 0; r < stride; ++r) {  // columns of remainder r
-          std::size_t p = window_.pad_left > r ? ceil_div(window_.pad_left - r, stride) : 0;
-          for (std::size_t w = p * stride + r - window_.pad_left; w < W; w += stride)
-            row[r * image.phase + p++] = from[w];
-        }
-      }
-    }
-  }
-
   void run_image(const shape& x_shape, const shape& y_shape, const float* x, float* y,
                  std::size_t image, conv_args args, void* workspace) const {
     const image_arrangement geometry = arranged(x_shape);
@@ -156,15 +135,17 @@ class conv2d {
     workspace_cursor scratch(workspace);
     const auto prepare = [&]<class T>(T* from, std::remove_const_t<T> pad) -> const void* {
       if (in_order()) return from;
-      auto* const to = scratch.take<std::remove_const_t<T>>(x_shape[1] * geometry.plane);
-      arrange<std::remove_const_t<T>>(x_shape, from, pad, to);
+      auto* const to =
+          scratch.take<std::remove_const_t<T>>(x_shape[1] * geometry.plane + kernel.nr);
+      geometry.fill<std::remove_const_t<T>>(x_shape, window_, from, pad, to);
+      std::fill_n(to + x_shape[1] * geometry.plane, kernel.nr, pad);
       return to;
     };
     if (integer()) {
       const float* const from = x + image * elements;
       const elementwise_kernels& k = find_elementwise(kernel.target);
       const block_scale q = image_codes(k, elements, from);
-      auto* const codes = scratch.take<std::uint8_t>(elements);
+      auto* const codes = scratch.take<std::uint8_t>(elements + kernel.nr);
       args.image_scale = q.scale;
       args.image_zero_point = q.zero_point - (kernel.signed_image ? 128 : 0);
       if (kernel.signed_image)  // the same codes less 128
@@ -181,12 +162,15 @@ class conv2d {
     args.row_step = window_.stride_h * geometry.width;
     args.y_stride = pixels;
     const auto* const first = static_cast<const std::byte*>(args.image);
+    // Packing copies whole vectors: what was made here has room behind it, and another image may.
+    const std::size_t size = integer() || !in_order() ? x_shape[1] * geometry.plane + kernel.nr
+                                                      : (x_shape[0] - image) * elements;
     const epilogue out = args.out;
     for (std::size_t g = 0; g < groups_.size(); ++g) {
       const std::size_t skip = g * group_channels() * geometry.plane;
       const std::size_t at = (image * groups_.size() + g) * O * pixels;
       args.image = first + skip * (integer() ? 1 : sizeof(float));
-      args.image_size = x_shape[1] * geometry.plane - skip;
+      args.image_size = size - skip;
       args.filters = groups_[g].data();
       args.y = y + at;
       if (out.bias != nullptr) args.out.bias = out.bias + g * O;
