@@ -180,6 +180,11 @@ class conv_driver {
     const auto microkernel = microkernels<Kernel, mr>[count == 1                ? 0
                                                       : layout_.tiles.count > 1 ? 1
                                                                                 : 2][rows - 1];
+    for (std::size_t i = 0; i < rows; ++i) {
+      // What is stored last may be far away: fetched while the tile is computed.
+      const float* const y = args_.y + (first + i) * args_.y_stride + pixel;
+      for (std::size_t j = 0; j < count * nr; j += 16) __builtin_prefetch(y + j, 1);
+    }
     alignas(64) sum_type sums[max_tile_sums<Kernel>];
     gemm_tile<a_packed, sum_type> tile{.panel_bytes = panel_bytes(layout_), .c = sums};
     if (layout_.groups == 1) {

@@ -16,8 +16,10 @@ struct conv_parts {
                    const pixel_run* runs, std::size_t count, float* out) noexcept {
     if (count == 1) {
       const float* const from = image + runs[0].from;
-      for (std::size_t k = 0; k < packed_k; ++k, out += 16)
+      for (std::size_t k = 0; k < packed_k; ++k, out += 16) {
+        _mm_prefetch(reinterpret_cast<const char*>(from + offsets[k] + 32), _MM_HINT_T0);
         _mm512_storeu_ps(out, _mm512_loadu_ps(from + offsets[k]));
+      }
       return;
     }
     for (std::size_t k = 0; k < packed_k; ++k, out += 16)
