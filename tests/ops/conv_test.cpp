@@ -31,6 +31,10 @@ const geometry cases[] = {
     {{1, 4, 11, 11}, {6, 4, 5, 5}, window(5, 1, 2)},
     {{1, 2, 9, 9}, {3, 2, 3, 3}, window(3, 1, 2, 2)},
     {{2, 6, 7, 7}, {6, 1, 3, 3}, window(3, 1, 1), 6},
+    {{2, 5, 18, 37}, {5, 1, 3, 3}, window(3, 2, 1), 5},
+    {{1, 130, 8, 8}, {130, 1, 5, 5}, window(5, 1, 2), 130},
+    {{1, 3, 9, 9}, {6, 1, 3, 3}, window(3, 1, 1), 3},
+    {{1, 2, 40, 40}, {2, 1, 30, 30}, {30, 30}, 2},
     {{1, 8, 5, 5}, {12, 4, 3, 3}, window(3, 2, 1), 2},
     {{1, 3, 4, 6}, {7, 3, 4, 6}, {4, 6}},
     {{1, 2, 3, 3}, {4, 2, 3, 3}, {3, 3, 1, 1, 1, 1, 2, 0, 0, 1}},
@@ -113,18 +117,19 @@ TEST_CASE("conv2d equals the formula, for every format of weights", "[ops]") {
 }
 
 TEST_CASE("conv2d does not depend on the number of threads", "[ops]") {
-  for (const std::size_t batch : {1u, 2u, 5u}) {
-    const geometry g{{batch, 8, 12, 12}, {20, 8, 3, 3}, window(3, 1, 1)};
-    const auto x = random_tensor(g.x, 1), w = matrix(random_tensor(g.w, 2));
-    const auto w8 = quantize<int8>(w, per_channel(0));
-    for (const conv2d& conv : {make(w, g, compute::real), make(w8, g, compute::integer)}) {
-      const auto once = run(conv, x, {});
-      for (const std::size_t threads : {2u, 3u, 7u}) {
-        thread_pool pool(threads);
-        CHECK(distance(run(conv, x, {}, pool), once) == 0.0);
+  for (const std::size_t batch : {1u, 2u, 5u})
+    for (const geometry& g : {geometry{{batch, 8, 12, 12}, {20, 8, 3, 3}, window(3, 1, 1)},
+                              geometry{{batch, 9, 12, 12}, {9, 1, 3, 3}, window(3, 2, 1), 9}}) {
+      const auto x = random_tensor(g.x, 1), w = matrix(random_tensor(g.w, 2));
+      const auto w8 = quantize<int8>(w, per_channel(0));
+      for (const conv2d& conv : {make(w, g, compute::real), make(w8, g, compute::integer)}) {
+        const auto once = run(conv, x, {});
+        for (const std::size_t threads : {2u, 3u, 7u}) {
+          thread_pool pool(threads);
+          CHECK(distance(run(conv, x, {}, pool), once) == 0.0);
+        }
       }
     }
-  }
 }
 
 TEST_CASE("a window larger than its input is an error", "[ops]") {

@@ -5,5 +5,6 @@
 /// QTK_KERNELS_IMPLEMENTATION in one that includes this file.
 
 #include "qtk/kernels/conv_table.hpp"
+#include "qtk/kernels/depthwise_table.hpp"
 #include "qtk/kernels/elementwise_table.hpp"
 #include "qtk/kernels/gemm_table.hpp"

@@ -1,7 +1,8 @@
 #pragma once
 
-/// find_conv() and what it needs. Kernels and drivers include conv_types.hpp instead.
-#include "qtk/kernels/conv_types.hpp"  // IWYU pragma: export
+/// find_conv(), find_depthwise() and what they need. Kernels and drivers include the types instead.
+#include "qtk/kernels/conv_types.hpp"       // IWYU pragma: export
+#include "qtk/kernels/depthwise_types.hpp"  // IWYU pragma: export
 
 #if !defined(QTK_EXTERN_KERNELS)
 #  include "qtk/kernels/all.hpp"  // IWYU pragma: export

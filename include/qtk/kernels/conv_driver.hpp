@@ -42,7 +42,8 @@ struct filter_layout : k_layout {
 ///
 /// A kernel is what gemm_driver takes, for f32_f32 or u8_s8. Its rows hold int16 and its panels
 /// int8, or its rows int8 and its panels uint8: which of them decides `signed_image`.
-template <class Kernel>
+/// `Parts` pack pixels and, if they have finish(), store tiles: see conv_plain.
+template <class Kernel, class Parts = conv_plain<Kernel::nr, Kernel::kr>>
 class conv_driver {
  public:
   using layout_type = filter_layout<Kernel>;
@@ -52,7 +53,7 @@ class conv_driver {
   static constexpr std::size_t mr = Kernel::mr, nr = Kernel::nr, kr = Kernel::kr;
   static constexpr bool signed_image = integer && sizeof(a_packed) == 2;
   using pixel_type = std::conditional_t<integer, std::uint8_t, float>;
-  using packer_type = column_packer<pixel_type, nr, kr>;
+  using packer_type = column_packer<pixel_type, nr, kr, Parts>;
   static_assert(Kernel::order(1, 0) == kr && (kr == 1 || Kernel::order(0, 1) == 1));
 
   static std::size_t packed_bytes(std::size_t O, std::size_t K, std::size_t group_size) noexcept {
@@ -81,6 +82,25 @@ class conv_driver {
           const std::size_t at = layout.position(k);
           tile[(at / kr * rows + i) * kr + at % kr] = w;
           if constexpr (integer) sums[(begin + i) * layout.groups + k / layout.group_size] += w;
+        }
+    }
+  }
+
+  static void unpack(const void* packed, float* weights, float* scales) noexcept {
+    const auto* const base = static_cast<const std::byte*>(packed);
+    typename layout_type::prefix prefix;
+    std::memcpy(&prefix, base, sizeof prefix);
+    const layout_type layout(prefix);
+    const auto* const tiles = reinterpret_cast<const a_packed*>(base + layout.tiles_offset());
+    if constexpr (integer)
+      std::memcpy(scales, base + sizeof prefix, prefix.O * layout.groups * sizeof(float));
+    for (std::size_t t = 0; t < layout.tiles.count; ++t) {
+      const std::size_t begin = layout.tiles.begin(t), rows = layout.tiles.height(t);
+      for (std::size_t i = 0; i < rows; ++i)
+        for (std::size_t k = 0; k < prefix.K; ++k) {
+          const std::size_t at = layout.position(k);
+          weights[(begin + i) * prefix.K + k] =
+              tiles[begin * layout.packed_k + (at / kr * rows + i) * kr + at % kr];
         }
     }
   }
@@ -132,9 +152,8 @@ class conv_driver {
     return Kernel::panels(layout.tiles.count == 1 ? layout.tiles.rows : mr);
   }
   [[nodiscard]] static std::size_t block_panels(const layout_type& layout) noexcept {
-    constexpr std::size_t filters_in_cache = 256 << 10, block = 128 << 10;
+    constexpr std::size_t block = 128 << 10;
     const std::size_t wide = wide_panels(layout);
-    if (layout.codes_bytes() <= filters_in_cache) return wide;
     return wide * std::max<std::size_t>(1, block / (wide * panel_bytes(layout)));
   }
 
@@ -161,6 +180,11 @@ class conv_driver {
     const auto microkernel = microkernels<Kernel, mr>[count == 1                ? 0
                                                       : layout_.tiles.count > 1 ? 1
                                                                                 : 2][rows - 1];
+    for (std::size_t i = 0; i < rows; ++i) {
+      // What is stored last may be far away: fetched while the tile is computed.
+      const float* const y = args_.y + (first + i) * args_.y_stride + pixel;
+      for (std::size_t j = 0; j < count * nr; j += 16) __builtin_prefetch(y + j, 1);
+    }
     alignas(64) sum_type sums[max_tile_sums<Kernel>];
     gemm_tile<a_packed, sum_type> tile{.panel_bytes = panel_bytes(layout_), .c = sums};
     if (layout_.groups == 1) {
@@ -170,8 +194,7 @@ class conv_driver {
       microkernel(tile);
       set_rows(finish_, sums, rows, count);
       if constexpr (integer) set_group(finish_, first);
-      for (std::size_t p = 0; p < count; ++p, finish_.sums += nr)
-        store(finish_, first, pixel + p * nr);
+      store(finish_, first, pixel, count);
     } else if constexpr (integer) {
       alignas(64) float total[max_tile_sums<Kernel>];
       for (std::size_t g = 0; g < layout_.groups; ++g) {
@@ -192,8 +215,7 @@ class conv_driver {
         }
       }
       set_rows(finish_total_, total, rows, count);
-      for (std::size_t p = 0; p < count; ++p, finish_total_.sums += nr)
-        store(finish_total_, first, pixel + p * nr);
+      store(finish_total_, first, pixel, count);
     }
   }
 
@@ -211,16 +233,30 @@ class conv_driver {
     f.row_offsets = offsets_ + at;
   }
 
-  /// Full panels are written where they are; the last pixels go by way of `block`.
+  /// `count` panels of pixels.
   template <class Sum>
-  void store(gemm_finish<Sum>& f, std::size_t first, std::size_t pixel) const noexcept {
-    const std::size_t columns = std::min(nr, args_.pixel_end - pixel);
+  void store(gemm_finish<Sum>& f, std::size_t first, std::size_t pixel,
+             std::size_t count) const noexcept {
     const std::size_t at = first * args_.y_stride + pixel;
     f.out = &args_.out;
     f.row_bias = args_.out.bias == nullptr ? nullptr : args_.out.bias + first;
     f.residual = args_.out.residual == nullptr ? nullptr : args_.out.residual + at;
     f.residual_stride = f.y_stride = args_.y_stride;
     f.y = args_.y + at;
+    const std::size_t columns = std::min(count * nr, args_.pixel_end - pixel);
+    if constexpr (requires { Parts::finish(f, columns); }) {
+      Parts::finish(f, columns);
+    } else {
+      for (std::size_t p = 0; p < columns; p += nr, f.sums += nr, f.y += nr) {
+        store_panel(f, std::min(nr, columns - p));
+        if (f.residual != nullptr) f.residual += nr;
+      }
+    }
+  }
+
+  /// Full panels are written where they are; the last pixels go by way of `block`.
+  template <class Sum>
+  void store_panel(gemm_finish<Sum> f, std::size_t columns) const noexcept {
     if (columns == nr) return Kernel::finish(f);
     float residual[mr * nr] = {}, block[mr * nr];
     if (f.residual != nullptr) {
@@ -228,11 +264,12 @@ class conv_driver {
         std::copy_n(f.residual + i * args_.y_stride, columns, residual + i * nr);
       f.residual = residual;
     }
+    float* const y = f.y;
     f.y = block;
     f.residual_stride = f.y_stride = nr;
     Kernel::finish(f);
     for (std::size_t i = 0; i < f.rows; ++i)
-      std::copy_n(block + i * nr, columns, args_.y + at + i * args_.y_stride);
+      std::copy_n(block + i * nr, columns, y + i * args_.y_stride);
   }
 
   const conv_args& args_;
@@ -247,19 +284,20 @@ class conv_driver {
 };
 
 /// The entry of `Kernel` in the table.
-template <class Kernel>
+template <class Kernel, class Parts = conv_plain<Kernel::nr, Kernel::kr>>
 inline constexpr conv_kernel conv_entry{
-    conv_driver<Kernel>::integer ? conv_op::int8 : conv_op::f32,
+    conv_driver<Kernel, Parts>::integer ? conv_op::int8 : conv_op::f32,
     Kernel::target,
     Kernel::name,
     Kernel::mr,
     Kernel::nr,
     Kernel::kr,
-    conv_driver<Kernel>::signed_image,
-    &conv_driver<Kernel>::packed_bytes,
-    &conv_driver<Kernel>::pack,
-    &conv_driver<Kernel>::workspace_bytes,
-    &conv_driver<Kernel>::run,
+    conv_driver<Kernel, Parts>::signed_image,
+    &conv_driver<Kernel, Parts>::packed_bytes,
+    &conv_driver<Kernel, Parts>::pack,
+    &conv_driver<Kernel, Parts>::unpack,
+    &conv_driver<Kernel, Parts>::workspace_bytes,
+    &conv_driver<Kernel, Parts>::run,
 };
 
 }  // namespace qtk::inline QTK_ABI

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "qtk/kernels/avx512/conv.hpp"
 #include "qtk/kernels/conv_driver.hpp"
 #include "qtk/kernels/gemm_table.hpp"
 
@@ -32,8 +33,10 @@ inline constexpr auto conv_table = [] {
   row(isa::avx2) = {&conv_entry<avx2::gemm_f32_6x16<gemm_op::f32_f32>>,
                     &conv_entry<avx2::gemm_u8s8s32_6x16c2>};
   row(isa::avx_vnni) = {nullptr, &conv_entry<avx_vnni::gemm_6x16c4<std::int8_t>>};
-  row(isa::avx512) = {&conv_entry<avx512::gemm_f32_12x32<gemm_op::f32_f32>>, nullptr};
-  row(isa::avx512_vnni) = {nullptr, &conv_entry<avx512_vnni::gemm_s8u8s32_12x32c4>};
+  row(isa::avx512) = {&conv_entry<avx512::gemm_f32_12x32<gemm_op::f32_f32>, avx512::conv_parts>,
+                      nullptr};
+  row(isa::avx512_vnni) = {nullptr,
+                           &conv_entry<avx512_vnni::gemm_s8u8s32_12x32c4, avx512::conv_parts>};
 #elif QTK_AARCH64
   row(isa::neon) = {&conv_entry<neon::gemm_f32_6x16<gemm_op::f32_f32>>,
                     &conv_entry<neon::gemm_u8s8s32_6x16>};

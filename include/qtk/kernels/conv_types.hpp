@@ -61,6 +61,8 @@ struct conv_kernel {
   /// Bytes of the filters packed, 64-byte aligned storage expected.
   std::size_t (*packed_bytes)(std::size_t O, std::size_t K, std::size_t group_size);
   void (*pack)(const conv_filters& filters, void* packed);
+  /// The filters again: weights or their codes (O, K), scales (O, groups) where there are some.
+  void (*unpack)(const void* packed, float* weights, float* scales);
   std::size_t (*workspace_bytes)(std::size_t O, std::size_t K, std::size_t group_size);
   void (*run)(const conv_args& args);
 };

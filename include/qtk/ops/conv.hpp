@@ -2,41 +2,14 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "qtk/ops/linear.hpp"
-#include "qtk/ops/packed_filters.hpp"
+#include "qtk/ops/depthwise.hpp"
 
 namespace qtk::inline QTK_ABI {
-
-/// Geometry of a 2-D convolution or pooling (ONNX Conv, Pool): all in elements.
-struct window_2d {
-  std::size_t kernel_h = 1, kernel_w = 1;
-  std::size_t stride_h = 1, stride_w = 1;
-  std::size_t dilation_h = 1, dilation_w = 1;
-  std::size_t pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
-
-  /// out = floor((in + pads - dilation * (kernel - 1) - 1) / stride) + 1; qtk::error where the
-  /// window is larger than the padded input.
-  [[nodiscard]] std::size_t out_height(std::size_t in) const {
-    return extent(in, pad_top + pad_bottom, kernel_h, stride_h, dilation_h);
-  }
-  [[nodiscard]] std::size_t out_width(std::size_t in) const {
-    return extent(in, pad_left + pad_right, kernel_w, stride_w, dilation_w);
-  }
-
-  [[nodiscard]] static std::size_t extent(std::size_t in, std::size_t pads, std::size_t kernel,
-                                          std::size_t stride, std::size_t dilation) {
-    const std::size_t reach = checked_add(checked_mul(dilation, kernel - 1), 1, "window");
-    const std::size_t padded = checked_add(in, pads, "window");
-    QTK_CHECK(kernel > 0 && stride > 0 && dilation > 0, "window", "kernel ", kernel, ", stride ",
-              stride, ", dilation ", dilation);
-    QTK_CHECK(reach <= padded, "window", "spans ", reach, " of an input of ", padded);
-    return (padded - reach) / stride + 1;
-  }
-};
 
 /// 2-D convolution, y = f(conv(x, w) + bias + residual):
 ///   x (batch, C, H, W), w as the matrix (O, C / groups * kh * kw), y and residual (batch, O, OH,
@@ -55,6 +28,7 @@ class conv2d {
       QTK_CHECK(
           taps != 0 && g.K() % taps == 0 && g.O() == groups_[0].O() && g.K() == groups_[0].K(),
           "conv2d", "weights (", g.O(), ", ", g.K(), ") for a window of ", taps);
+    if (depthwise_layer::serves(groups_, taps)) depthwise_.emplace(groups_);
   }
 
   const window_2d& window() const noexcept { return window_; }
@@ -65,7 +39,7 @@ class conv2d {
   std::size_t packed_bytes() const noexcept {
     std::size_t n = 0;
     for (const packed_filters& g : groups_) n += g.size_bytes();
-    return n;
+    return n + (depthwise_ ? depthwise_->size_bytes() : 0);
   }
 
   [[nodiscard]] shape output_shape(const shape& x) const {
@@ -73,7 +47,7 @@ class conv2d {
               " channels");
     const shape y{x[0], out_channels(), window_.out_height(x[2]), window_.out_width(x[3])};
     // The image is copied with its padding: a few numbers in a file may not ask for gigabytes.
-    const arrangement image = arranged(x);
+    const image_arrangement image = arranged(x);
     const std::size_t area = checked_mul(image.height, image.width, "conv2d");
     QTK_CHECK(area / 16 <= x[2] * x[3] + y[2] * y[3] + 4096, "conv2d", "padding makes ",
               image.height, " x ", image.width, " of ", x);
@@ -83,6 +57,7 @@ class conv2d {
   /// qtk::error where output_shape() has one.
   [[nodiscard]] std::size_t workspace_bytes(const shape& x, std::size_t concurrency = 1) const {
     static_cast<void>(output_shape(x));
+    if (depthwise_) return depthwise_->workspace_bytes(x, window_, concurrency);
     return workspace_cursor::aligned(layout().packed_k * sizeof(std::size_t)) +
            concurrency * per_task_bytes(x);
   }
@@ -91,6 +66,8 @@ class conv2d {
   void run(const shape& x_shape, const float* x, float* y, const epilogue& out, void* workspace,
            executor_ref executor = {}) const {
     const shape y_shape = output_shape(x_shape);
+    if (depthwise_)
+      return depthwise_->run(x_shape, y_shape, window_, x, y, out, workspace, executor);
     const std::size_t batch = x_shape[0], tasks = executor.concurrency();
     const std::size_t pixels = y_shape[2] * y_shape[3];
     workspace_cursor scratch(workspace);
@@ -115,20 +92,7 @@ class conv2d {
   }
 
  private:
-  /// How an image lies in memory for the kernel: rows with their padding written out, columns
-  /// sorted by their remainder modulo the stride, so that the pixels of an output row are
-  /// neighbors.
-  struct arrangement {
-    std::size_t height, phase, width, plane;  // rows, columns of one remainder, of all; elements
-
-    arrangement(const shape& x, const window_2d& w) noexcept
-        : height(x[2] + w.pad_top + w.pad_bottom),
-          phase(ceil_div(x[3] + w.pad_left + w.pad_right, w.stride_w)),
-          width(phase * w.stride_w),
-          plane(height * width) {}
-  };
-
-  [[nodiscard]] arrangement arranged(const shape& x) const noexcept { return {x, window_}; }
+  [[nodiscard]] image_arrangement arranged(const shape& x) const noexcept { return {x, window_}; }
   [[nodiscard]] std::size_t group_channels() const noexcept {
     return groups_[0].K() / (window_.kernel_h * window_.kernel_w);
   }
@@ -143,70 +107,45 @@ class conv2d {
   }
   [[nodiscard]] std::size_t arranged_bytes(const shape& x) const noexcept {
     if (in_order()) return 0;
-    return workspace_cursor::aligned(x[1] * arranged(x).plane * (integer() ? 1 : sizeof(float)));
+    const std::size_t elements = x[1] * arranged(x).plane + groups_[0].kernel().nr;
+    return workspace_cursor::aligned(elements * (integer() ? 1 : sizeof(float)));
   }
   [[nodiscard]] std::size_t per_task_bytes(const shape& x) const {
     return workspace_cursor::aligned(groups_[0].workspace_bytes()) + arranged_bytes(x) +
-           (integer() ? workspace_cursor::aligned(x[1] * x[2] * x[3]) : 0);
+           (integer() ? workspace_cursor::aligned(x[1] * x[2] * x[3] + groups_[0].kernel().nr) : 0);
   }
 
   /// Where tap (c, i, j) lies for output pixel 0: conv_args::offsets.
-  void fill_offsets(const arrangement& image, std::size_t* offsets) const noexcept {
+  void fill_offsets(const image_arrangement& image, std::size_t* offsets) const noexcept {
     const k_layout k_of = layout();
     std::fill_n(offsets, k_of.packed_k, 0);
     std::size_t k = 0;
     for (std::size_t c = 0; c < group_channels(); ++c)
       for (std::size_t i = 0; i < window_.kernel_h; ++i)
-        for (std::size_t j = 0; j < window_.kernel_w; ++j) {
-          const std::size_t column = j * window_.dilation_w;
-          offsets[k_of.position(k++)] = c * image.plane + i * window_.dilation_h * image.width +
-                                        column % window_.stride_w * image.phase +
-                                        column / window_.stride_w;
-        }
-  }
-
-  /// Copies an image into its arrangement.
-  template <class T>
-  void arrange(const shape& x, const T* from, T pad, T* to) const noexcept {
-    const arrangement image = arranged(x);
-    const std::size_t W = x[3], stride = window_.stride_w;
-    std::fill_n(to, x[1] * image.plane, pad);
-    for (std::size_t c = 0; c < x[1]; ++c) {
-      T* row = to + c * image.plane + window_.pad_top * image.width;
-      for (std::size_t h = 0; h < x[2]; ++h, from += W, row += image.width) {
-        if (stride == 1) {
-          std::copy_n(from, W, row + window_.pad_left);
-          continue;
-        }
-        for (std::size_t r = 0; r < stride; ++r) {  // columns of remainder r
-          std::size_t p = window_.pad_left > r ? ceil_div(window_.pad_left - r, stride) : 0;
-          for (std::size_t w = p * stride + r - window_.pad_left; w < W; w += stride)
-            row[r * image.phase + p++] = from[w];
-        }
-      }
-    }
+        for (std::size_t j = 0; j < window_.kernel_w; ++j)
+          offsets[k_of.position(k++)] = c * image.plane + image.tap(window_, i, j);
   }
 
   void run_image(const shape& x_shape, const shape& y_shape, const float* x, float* y,
                  std::size_t image, conv_args args, void* workspace) const {
-    const arrangement geometry = arranged(x_shape);
+    const image_arrangement geometry = arranged(x_shape);
     const conv_kernel& kernel = groups_[0].kernel();
     const std::size_t pixels = y_shape[2] * y_shape[3], O = groups_[0].O();
     const std::size_t elements = x_shape[1] * x_shape[2] * x_shape[3];
     workspace_cursor scratch(workspace);
     const auto prepare = [&]<class T>(T* from, std::remove_const_t<T> pad) -> const void* {
       if (in_order()) return from;
-      auto* const to = scratch.take<std::remove_const_t<T>>(x_shape[1] * geometry.plane);
-      arrange<std::remove_const_t<T>>(x_shape, from, pad, to);
+      auto* const to =
+          scratch.take<std::remove_const_t<T>>(x_shape[1] * geometry.plane + kernel.nr);
+      geometry.fill<std::remove_const_t<T>>(x_shape, window_, from, pad, to);
+      std::fill_n(to + x_shape[1] * geometry.plane, kernel.nr, pad);
       return to;
     };
     if (integer()) {
       const float* const from = x + image * elements;
       const elementwise_kernels& k = find_elementwise(kernel.target);
-      value_range range;
-      k.minmax(elements, from, &range.lo, &range.hi);
-      const block_scale q = choose_params(range, codes_of<uint8>, symmetry::asymmetric);
-      auto* const codes = scratch.take<std::uint8_t>(elements);
+      const block_scale q = image_codes(k, elements, from);
+      auto* const codes = scratch.take<std::uint8_t>(elements + kernel.nr);
       args.image_scale = q.scale;
       args.image_zero_point = q.zero_point - (kernel.signed_image ? 128 : 0);
       if (kernel.signed_image)  // the same codes less 128
@@ -223,12 +162,15 @@ class conv2d {
     args.row_step = window_.stride_h * geometry.width;
     args.y_stride = pixels;
     const auto* const first = static_cast<const std::byte*>(args.image);
+    // Packing copies whole vectors: what was made here has room behind it, and another image may.
+    const std::size_t size = integer() || !in_order() ? x_shape[1] * geometry.plane + kernel.nr
+                                                      : (x_shape[0] - image) * elements;
     const epilogue out = args.out;
     for (std::size_t g = 0; g < groups_.size(); ++g) {
       const std::size_t skip = g * group_channels() * geometry.plane;
       const std::size_t at = (image * groups_.size() + g) * O * pixels;
       args.image = first + skip * (integer() ? 1 : sizeof(float));
-      args.image_size = x_shape[1] * geometry.plane - skip;
+      args.image_size = size - skip;
       args.filters = groups_[g].data();
       args.y = y + at;
       if (out.bias != nullptr) args.out.bias = out.bias + g * O;
@@ -240,6 +182,7 @@ class conv2d {
   std::shared_ptr<const std::vector<packed_filters>> filters_;
   std::span<const packed_filters> groups_;
   window_2d window_;
+  std::optional<depthwise_layer> depthwise_;
 };
 
 }  // namespace qtk::inline QTK_ABI

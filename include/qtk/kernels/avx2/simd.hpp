@@ -100,6 +100,12 @@ struct simd {
         reinterpret_cast<__m128i*>(p),
         _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1)));
   }
+  static f32 load_first(const float* p, std::size_t n) noexcept {
+    return _mm256_maskload_ps(p, first(n));
+  }
+  static void store_first(float* p, f32 x, std::size_t n) noexcept {
+    _mm256_maskstore_ps(p, first(n), x);
+  }
 
   static constexpr std::size_t f64_width = 4;
   using f64 = __m256d;
@@ -110,6 +116,10 @@ struct simd {
   static f64 mul_add(f64 a, f64 b, f64 c) noexcept { return _mm256_fmadd_pd(a, b, c); }
 
  private:
+  static i32 first(std::size_t n) noexcept {
+    return _mm256_cmpgt_epi32(set1(static_cast<std::int32_t>(n)),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
   static void store_low_bytes(void* p, i32 x) noexcept {
     const __m256i low = _mm256_shuffle_epi8(
         x, _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8,

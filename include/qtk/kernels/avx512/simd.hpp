@@ -105,6 +105,13 @@ struct simd {
   static void store(double* p, f64 x) noexcept { _mm512_storeu_pd(p, x); }
   static f64 add(f64 a, f64 b) noexcept { return _mm512_add_pd(a, b); }
   static f64 mul_add(f64 a, f64 b, f64 c) noexcept { return _mm512_fmadd_pd(a, b, c); }
+
+  static f32 load_first(const float* p, std::size_t n) noexcept {
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+  }
+  static void store_first(float* p, f32 x, std::size_t n) noexcept {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), x);
+  }
 };
 
 }  // namespace qtk::inline QTK_ABI::avx512

@@ -80,6 +80,16 @@ struct basic_simd {
     store(lanes, x);
     for (std::size_t i = 0; i < width; ++i) p[i] = to_bfloat16(lanes[i]);
   }
+  static f32 load_first(const float* p, std::size_t n) noexcept {
+    float lanes[width] = {};
+    for (std::size_t i = 0; i < n; ++i) lanes[i] = p[i];
+    return load(lanes);
+  }
+  static void store_first(float* p, f32 x, std::size_t n) noexcept {
+    float lanes[width];
+    store(lanes, x);
+    for (std::size_t i = 0; i < n; ++i) p[i] = lanes[i];
+  }
 
   using f64 = xsimd::batch<double, Arch>;
   static constexpr std::size_t f64_width = f64::size;

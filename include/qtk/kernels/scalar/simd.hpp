@@ -98,6 +98,10 @@ struct simd {
   static void store(double* p, f64 x) noexcept { *p = x; }
   static f64 add(f64 a, f64 b) noexcept { return a + b; }
   static f64 mul_add(f64 a, f64 b, f64 c) noexcept { return a * b + c; }
+
+  /// The first n < width lanes: zeros follow; nothing else is read or written.
+  static f32 load_first(const float*, std::size_t) noexcept { return 0.0f; }
+  static void store_first(float*, f32, std::size_t) noexcept {}
 };
 
 }  // namespace qtk::inline QTK_ABI::scalar

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstring>
+#include <utility>
+
+#include "qtk/kernels/avx2/simd.hpp"
+#include "qtk/kernels/depthwise_types.hpp"
+
+#if QTK_X86_64
+QTK_TARGET_BEGIN(QTK_FEATURES_AVX2)
+namespace qtk::inline QTK_ABI::avx2 {
+#  include "../depthwise_body.inl"
+}  // namespace qtk::inline QTK_ABI::avx2
+QTK_TARGET_END
+#endif

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <cstring>
+#include <utility>
+
+#include "qtk/kernels/depthwise_types.hpp"
+#include "qtk/kernels/generic/simd.hpp"
+
+#if QTK_HAS_XSIMD
+namespace qtk::inline QTK_ABI::generic {
+#  include "../depthwise_body.inl"
+}  // namespace qtk::inline QTK_ABI::generic
+#endif

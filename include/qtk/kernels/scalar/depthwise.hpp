@@ -1,0 +1,11 @@
+#pragma once
+
+#include <cstring>
+#include <utility>
+
+#include "qtk/kernels/depthwise_types.hpp"
+#include "qtk/kernels/scalar/simd.hpp"
+
+namespace qtk::inline QTK_ABI::scalar {
+#include "../depthwise_body.inl"
+}  // namespace qtk::inline QTK_ABI::scalar

@@ -1,0 +1,144 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "qtk/kernels/conv.hpp"
+#include "qtk/ops/image.hpp"
+#include "qtk/ops/linear.hpp"
+#include "qtk/ops/packed_filters.hpp"
+
+namespace qtk::inline QTK_ABI {
+
+/// What conv2d does where each channel has a filter of its own.
+class depthwise_layer {
+ public:
+  [[nodiscard]] static bool serves(std::span<const packed_filters> groups, std::size_t taps) {
+    const packed_filters& g = groups[0];
+    return g.O() == 1 && g.K() == taps && g.group_size() == taps && taps <= max_depthwise_taps;
+  }
+
+  explicit depthwise_layer(std::span<const packed_filters> groups)
+      : kernel_(&find_depthwise(groups[0].kernel().target)),
+        integer_(groups[0].kernel().op == conv_op::int8),
+        taps_(groups[0].K()),
+        weights_(groups.size() * taps_),
+        scales_(groups.size()) {
+    for (std::size_t g = 0; g < groups.size(); ++g)
+      groups[g].kernel().unpack(groups[g].data(), weights_.data() + g * taps_, scales_.data() + g);
+  }
+
+  std::size_t size_bytes() const noexcept {
+    return (weights_.size() + scales_.size()) * sizeof(float);
+  }
+
+  [[nodiscard]] std::size_t workspace_bytes(const shape& x, const window_2d& w,
+                                            std::size_t concurrency) const {
+    return workspace_cursor::aligned(taps_ * sizeof(std::size_t)) +
+           concurrency * per_task_bytes(x, w);
+  }
+
+  /// Of the arguments of conv2d::run().
+  void run(const shape& x_shape, const shape& y_shape, const window_2d& w, const float* x, float* y,
+           const epilogue& out, void* workspace, executor_ref executor) const {
+    const image_arrangement plane(x_shape, w);
+    workspace_cursor scratch(workspace);
+    auto* const offsets = scratch.take<std::size_t>(taps_);
+    for (std::size_t k = 0; k < taps_; ++k)
+      offsets[k] = plane.tap(w, k / w.kernel_w, k % w.kernel_w);
+    const depthwise_args args{
+        .height = x_shape[2],
+        .width = x_shape[3],
+        .plane_rows = plane.height,
+        .phase = plane.phase,
+        .pad_top = w.pad_top,
+        .pad_left = w.pad_left,
+        .stride_h = w.stride_h,
+        .stride_w = w.stride_w,
+        .taps = taps_,
+        .offsets = offsets,
+        .square = w.kernel_h == 3 && w.kernel_w == 3 && w.dilation_h == 1 && w.stride_h <= 2,
+        .out_height = y_shape[2],
+        .out_width = y_shape[3],
+        .out = out,
+    };
+    auto* const task_scratch = scratch.take<std::byte>(0);
+    // Images are shared out; where there are fewer than threads, each image's channels.
+    const std::size_t batch = x_shape[0], tasks = executor.concurrency(), channels = x_shape[1];
+    const std::size_t parts = batch >= tasks || batch == 0 ? 1 : ceil_div(tasks, batch);
+    const std::size_t step = ceil_div(channels, parts), shares = ceil_div(channels, step);
+    const std::size_t jobs = batch * shares;
+    const std::size_t jobs_per_task = std::max<std::size_t>(1, ceil_div(jobs, tasks));
+    executor(ceil_div(jobs, jobs_per_task), [&](std::size_t task) {
+      auto* const mine = task_scratch + task * per_task_bytes(x_shape, w);
+      const std::size_t end = std::min(jobs, (task + 1) * jobs_per_task);
+      for (std::size_t job = task * jobs_per_task; job < end; ++job) {
+        const std::size_t first = job % shares * step, image = job / shares * channels;
+        run_channels(args, x + image * args.height * args.width,
+                     {first, std::min(channels, first + step)}, image, y, mine);
+      }
+    });
+  }
+
+ private:
+  struct range {
+    std::size_t begin, end;
+  };
+
+  /// Channels whose codes fit the L1 cache with their floats.
+  [[nodiscard]] static std::size_t block_channels(std::size_t area) noexcept {
+    return std::max<std::size_t>(1, 4096 / std::max<std::size_t>(1, area));
+  }
+  [[nodiscard]] std::size_t per_task_bytes(const shape& x, const window_2d& w) const {
+    const std::size_t area = x[2] * x[3], block = block_channels(area) * area;
+    const std::size_t planes = 2 * (image_arrangement(x, w).plane + kernel_->width);
+    return workspace_cursor::aligned(planes * sizeof(float)) +
+           (integer_ ? workspace_cursor::aligned(block * sizeof(float)) +
+                           workspace_cursor::aligned(block)
+                     : 0);
+  }
+
+  /// Channels of the image x; `image` channels of y come before those of this image.
+  void run_channels(depthwise_args args, const float* x, range channels, std::size_t image,
+                    float* y, void* workspace) const {
+    workspace_cursor scratch(workspace);
+    const std::size_t area = args.height * args.width, pixels = args.out_height * args.out_width;
+    args.planes =
+        scratch.take<float>(2 * (args.plane_rows * args.stride_w * args.phase + kernel_->width));
+    const epilogue out = args.out;
+    const auto run = [&](std::size_t begin, std::size_t count, const float* from,
+                         const float* scales) {
+      args.channels = count;
+      args.image = from;
+      args.weights = weights_.data() + begin * taps_;
+      args.scales = scales;
+      const std::size_t at = (image + begin) * pixels;
+      args.y = y + at;
+      if (out.bias != nullptr) args.out.bias = out.bias + begin;
+      if (out.residual != nullptr) args.out.residual = out.residual + at;
+      kernel_->run(args);
+    };
+    if (!integer_)
+      return run(channels.begin, channels.end - channels.begin, x + channels.begin * area, nullptr);
+
+    const elementwise_kernels& k = find_elementwise(kernel_->target);
+    const block_scale q = image_codes(k, weights_.size() / taps_ * area, x);
+    const std::size_t block = block_channels(area);
+    auto* const values = scratch.take<float>(block * area);
+    auto* const codes = scratch.take<std::uint8_t>(block * area);
+    args.image_scale = q.scale;
+    for (std::size_t begin = channels.begin, count; begin < channels.end; begin += count) {
+      count = std::min(block, channels.end - begin);
+      k.quantize_u8(count * area, x + begin * area, q.scale, q.zero_point, codes);
+      k.dequantize_u8(count * area, codes, 1.0f, q.zero_point, values);
+      run(begin, count, values, scales_.data() + begin);
+    }
+  }
+
+  const depthwise_kernel* kernel_;
+  bool integer_;
+  std::size_t taps_;
+  std::vector<float> weights_, scales_;  // (channels, taps), (channels)
+};
+
+}  // namespace qtk::inline QTK_ABI
