@@ -85,7 +85,7 @@ class gemm_driver {
       a = take<packed_type>(base, rows * layout.packed_k);
       if constexpr (traits::int4) a_sums = take<std::int32_t>(base, rows * layout.groups);
       if (layout.packed_k > k_block(layout, rows)) sums = take<sum_type>(base, rows * nc);
-      if (widens && rows > direct_rows) widened = take<float>(base, Kernel::kc * nc);
+      if (widens && rows > direct_rows) widened = take<float>(base, k_block(layout, rows) * nc);
     }
     template <class T>
     T* take(void* base, std::size_t count) noexcept {
