@@ -52,14 +52,14 @@ inline double sum(std::size_t n, const float* x, double* squares) noexcept {
 /// of each lane of y.
 inline void exp_piece(std::size_t vectors, const float* x, float* y, simd::f32& top,
                       simd::f32& sum) noexcept {
-  simd::f32 odd_top = top;
+  simd::f32 even_top = top, odd_top = top;
   const std::size_t even = vectors - vectors % 2;
   for (std::size_t v = 0; v < even; v += 2) {
-    top = simd::max(simd::load(x + v * simd::width), top);
+    even_top = simd::max(simd::load(x + v * simd::width), even_top);
     odd_top = simd::max(simd::load(x + (v + 1) * simd::width), odd_top);
   }
-  if (even < vectors) top = simd::max(simd::load(x + even * simd::width), top);
-  top = simd::max(odd_top, top);
+  if (even < vectors) even_top = simd::max(simd::load(x + even * simd::width), even_top);
+  top = simd::max(odd_top, even_top);
   const paired::simd::f32 tops{top, top};
   paired::simd::f32 sums = paired::simd::zero();
   for (std::size_t v = 0; v < even; v += 2) {
@@ -83,7 +83,7 @@ inline void exp_piece(std::size_t vectors, const float* x, float* y, simd::f32& 
 /// is below 2^-126 may be 0. Of a row of -infinity alone every element is NaN (0 / 0), as its
 /// formula says.
 inline void softmax(std::size_t n, const float* x, float* y) noexcept {
-  constexpr std::size_t most = 64, least_vectors = 16, w = simd::width;
+  constexpr std::size_t most = 64, least_vectors = 64, w = simd::width;
   if (n == 0) return;
   float tops[(most + 1) * w], sums[(most + 1) * w];  // one more for the tail
   const std::size_t vectors = n / w, body = vectors * w;
