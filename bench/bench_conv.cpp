@@ -128,8 +128,7 @@ class contest {
       r.t = times[c];
       r.valid = true;
       const conv_peer* const peer = members_[callers[c]];
-      if (peer != nullptr && peer->same_work)
-        best = std::min(best, r.t.median);
+      if (peer != nullptr && peer->same_work) best = std::min(best, r.t.median);
     }
     if (std::isfinite(best))
       for (const std::size_t c : callers) results[c].ratio = best / results[c].t.median;
