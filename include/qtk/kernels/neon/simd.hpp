@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "qtk/core/config.hpp"
+#include "qtk/core/half.hpp"
 
 #if QTK_AARCH64
 #  include <arm_neon.h>
@@ -47,6 +47,19 @@ struct simd {
   static i32 add(i32 a, i32 b) noexcept { return vaddq_s32(a, b); }
   static i32 sub(i32 a, i32 b) noexcept { return vsubq_s32(a, b); }
   static i32 mul(i32 a, i32 b) noexcept { return vmulq_s32(a, b); }
+  static f32 load_bf16(const bfloat16* p) noexcept {
+    uint16x4_t bits;
+    std::memcpy(&bits, p, sizeof bits);
+    return vreinterpretq_f32_u32(vshll_n_u16(bits, 16));
+  }
+  static void store_bf16(bfloat16* p, f32 x) noexcept {
+    const uint32x4_t u = vreinterpretq_u32_f32(x);
+    const uint32x4_t odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
+    const uint32x4_t rounded = vaddq_u32(u, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+    const uint32x4_t quiet = vorrq_u32(u, vdupq_n_u32(0x400000));
+    const uint16x4_t bits = vshrn_n_u32(vbslq_u32(vceqq_f32(x, x), rounded, quiet), 16);
+    std::memcpy(static_cast<void*>(p), &bits, sizeof bits);
+  }
 };
 
 }  // namespace qtk::inline QTK_ABI::neon
