@@ -24,12 +24,13 @@ struct basic_simd {
   static f32 sub(f32 a, f32 b) noexcept { return a - b; }
   static f32 mul(f32 a, f32 b) noexcept { return a * b; }
 #  if QTK_AARCH64
-  // xsimd 8.1 divides by an estimated reciprocal here, one ulp off; the compiler's vectors divide.
+  // xsimd 8.1 divides and takes roots by estimates here, one ulp off; the compiler's vectors divide.
   static f32 div(f32 a, f32 b) noexcept { return f32(a.data / b.data); }
+  static f32 sqrt(f32 a) noexcept { return f32(vsqrtq_f32(a.data)); }
 #  else
   static f32 div(f32 a, f32 b) noexcept { return a / b; }
-#  endif
   static f32 sqrt(f32 a) noexcept { return xsimd::sqrt(a); }
+#  endif
   // Not xsimd::min and max: what they do with NaN depends on the architecture.
   static f32 min(f32 a, f32 b) noexcept { return xsimd::select(a < b, a, b); }
   static f32 max(f32 a, f32 b) noexcept { return xsimd::select(a > b, a, b); }
