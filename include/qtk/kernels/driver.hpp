@@ -121,8 +121,7 @@ class gemm_driver {
   void run_block() noexcept {
     pack();
     const std::size_t block = k_block(layout_, rows_);
-    const std::size_t width =
-        tiles_.count == 1 && layout_.packed_k <= block ? round_up(args_.n_end, nr) : nc;
+    const std::size_t width = rows_ <= direct_rows ? round_up(args_.n_end, nr) : nc;
     for (std::size_t n = args_.n_begin; n < args_.n_end; n += width) {
       const std::size_t n_end = std::min(n + width, args_.n_end);
       std::size_t k = 0;

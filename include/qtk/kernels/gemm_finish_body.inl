@@ -94,10 +94,13 @@ inline void gemm_finish_run(const gemm_finish<Sum>& finish) {
   QTK_UNROLL
   for (std::size_t j = 0; j < Nr; j += Simd::width) {
     c.b_scale = f.scales == nullptr ? Simd::set1(1.0f) : Simd::load(f.scales + j);
-    if (f.bias != nullptr) c.bias = Simd::load(f.bias + j);
+    c.bias = f.bias == nullptr ? Simd::zero() : Simd::load(f.bias + j);
     if constexpr (std::is_same_v<Sum, std::int32_t>) {
-      if (f.column_sums != nullptr) c.column_sums = Simd::load(f.column_sums + j);
-      if (f.b_zero_points != nullptr) c.b_zero_points = Simd::load(f.b_zero_points + j);
+      const auto numbers = [&](const std::int32_t* p) {
+        return p == nullptr ? Simd::set1(std::int32_t{0}) : Simd::load(p + j);
+      };
+      c.column_sums = numbers(f.column_sums);
+      c.b_zero_points = numbers(f.b_zero_points);
     }
     constexpr std::size_t rows = 4;
     const std::size_t body = f.rows - f.rows % rows;
