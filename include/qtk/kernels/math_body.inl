@@ -1,6 +1,7 @@
-// Part of elementwise_body.inl: functions of one vector. Bounds are those that elementwise_test
-// checks on every ISA, over all exponents; "measured" is the worst of all floats there. Constants
-// stand first in min and max, which give the second operand where either is NaN: it passes through.
+// Part of elementwise_body.inl: functions of one vector. Bounds are those that math_test checks on
+// every ISA, over all exponents; "seen" is the worst of every second float from 2^-6 to 2^7 with
+// FMA, and without. Constants stand first in min and max, which give the second operand where
+// either is NaN: it passes through.
 
 /// Horner's rule, highest power first.
 template <class... Rest>
@@ -25,7 +26,7 @@ inline simd::f32 exp_reduced(simd::f32 x, const Scale& scale) noexcept {
   return scale(p, n);
 }
 
-/// e^x within 2 ulp, denormal results included.
+/// e^x within 2 ulp (seen: 0.89, 1.18), denormal results included.
 inline simd::f32 exp_vector(simd::f32 x) noexcept {
   // Beyond these it is 0 or infinity, and 2^n still is two factors.
   const simd::f32 inside = simd::min(simd::set1(89.0f), simd::max(simd::set1(-104.0f), x));
@@ -50,10 +51,12 @@ inline simd::f32 logistic(simd::f32 x, simd::f32 numerator) noexcept {
   return simd::div(top, simd::add(simd::set1(1.0f), e));
 }
 
-/// 1 / (1 + e^-x) within 4 ulp; below 2^-126, where x < -87.33, some value from 0 to there.
+/// 1 / (1 + e^-x) within 4 ulp (seen: 2.41, 2.41); below 2^-126, where x < -87.33, some value from
+/// 0 to there.
 inline simd::f32 sigmoid_vector(simd::f32 x) noexcept { return logistic(x, simd::set1(1.0f)); }
 
-/// x / (1 + e^-x) within 4 ulp; where x < -87.33 with an absolute error of 2^-126 * |x|.
+/// x / (1 + e^-x) within 4 ulp (seen: 3.35, 3.35); where x < -87.33 with an absolute error of
+/// 2^-126 * |x|.
 inline simd::f32 silu_vector(simd::f32 x) noexcept {
   const simd::f32 bounded = simd::max(simd::set1(-110.0f), x);  // not -infinity times 0
   return logistic(bounded, bounded);
@@ -65,7 +68,8 @@ inline simd::f32 saturate_at(float limit, simd::f32 x, simd::f32 y) noexcept {
                            simd::copy_sign(simd::set1(1.0f), x), y);
 }
 
-/// Within 4 ulp: x (c + N(x^2) / Q(x^2)), of least relative error (0.2 ulp) up to 9.02, where it is
+/// Within 4 ulp (seen: 3.48, 3.78): x (c + N(x^2) / Q(x^2)), of least relative error (0.2 ulp) up
+/// to 9.02, where it is
 /// 1. The constant takes most of the sum where Horner's rule adds up most errors; without it they
 /// come to 5 ulp.
 inline simd::f32 tanh_vector(simd::f32 x) noexcept {
@@ -78,7 +82,8 @@ inline simd::f32 tanh_vector(simd::f32 x) noexcept {
   return saturate_at(9.02f, x, y);
 }
 
-/// Within 4 ulp: as tanh, of least relative error (0.1 ulp) up to 3.84, where it is 1.
+/// Within 4 ulp (seen: 3.34, 3.63): as tanh, of least relative error (0.1 ulp) up to 3.84, where it
+/// is 1.
 inline simd::f32 erf_vector(simd::f32 x) noexcept {
   const simd::f32 z = simd::mul(x, x);
   const simd::f32 n =
@@ -91,7 +96,8 @@ inline simd::f32 erf_vector(simd::f32 x) noexcept {
   return saturate_at(3.84f, x, y);
 }
 
-/// x / 2 * (1 + erf(x / sqrt 2)): within 4 ulp where x >= 0, absolute error below 2e-7 * |x| else.
+/// x / 2 * (1 + erf(x / sqrt 2)): within 4 ulp where x >= 0 (seen: 1.66, 1.95), absolute
+/// error below 2e-7 * max(1, |x|) else (seen: 1e-7).
 inline simd::f32 gelu_vector(simd::f32 x) noexcept {
   const simd::f32 bounded = simd::max(simd::set1(-16.0f), x);  // not -infinity times 0
   const simd::f32 half = simd::mul(bounded, simd::set1(0.5f));

@@ -77,11 +77,10 @@ inline void exp_piece(std::size_t vectors, const float* x, float* y, simd::f32& 
 }
 
 /// A row goes through in pieces, each with the greatest value of each lane so far (Milakov,
-/// Gimelshein: Online normalizer calculation for softmax, 2018), so that reading memory and forming
-/// exponentials overlap; first the greatest of the row and then exponentials take turns, and reach
-/// two thirds of the bandwidth. Relative error within 2^-24 * (32 + |x - max| + n / 64), and what
-/// is below 2^-126 may be 0. Of a row of -infinity alone every element is NaN (0 / 0), as its
-/// formula says.
+/// Gimelshein: Online normalizer calculation for softmax, 2018), so that memory is read while
+/// exponentials are formed, not before them. Relative error within
+/// 2^-24 * (32 + |x - max| + n / 64), and what is below 2^-126 may be 0. Of a row of -infinity
+/// alone every element is NaN (0 / 0), as its formula says.
 inline void softmax(std::size_t n, const float* x, float* y) noexcept {
   constexpr std::size_t most = 64, least_vectors = 64, w = simd::width;
   if (n == 0) return;
