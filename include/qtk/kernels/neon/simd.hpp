@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "qtk/core/config.hpp"
 #include "qtk/core/half.hpp"
 
 #if QTK_AARCH64
