@@ -45,6 +45,26 @@ struct conv_parts {
       }
   }
 
+  /// Sums of all filters of some tiles (filter_tiles::most, 16) for one pixel of a panel: the
+  /// filters of a tile lie along the vector, where the microkernel would compute 16 pixels.
+  static void one_pixel(const filter_tiles<float>& tiles, const float* pixel, std::size_t packed_k,
+                        float* sums) noexcept {
+    __m512 acc[filter_tiles<float>::most];
+    QTK_UNROLL
+    for (__m512& x : acc) x = _mm512_setzero_ps();
+    const filter_tiles<float> t = tiles;
+    for (std::size_t k = 0; k < packed_k; ++k) {
+      const __m512 x = _mm512_set1_ps(pixel[k * 16]);
+      QTK_UNROLL
+      for (std::size_t i = 0; i < t.most; ++i) {
+        const auto rows = static_cast<__mmask16>((1u << t.rows[i]) - 1);
+        acc[i] = _mm512_fmadd_ps(x, _mm512_maskz_loadu_ps(rows, t.a[i] + k * t.rows[i]), acc[i]);
+      }
+    }
+    QTK_UNROLL
+    for (std::size_t i = 0; i < t.most; ++i) _mm512_storeu_ps(sums + i * 16, acc[i]);
+  }
+
   /// Stores `columns` of a tile as gemm_finish says, which has no scales and zero points of
   /// columns.
   template <class Sum>
