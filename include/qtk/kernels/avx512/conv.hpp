@@ -18,14 +18,21 @@ struct conv_parts {
       const float* const from = image + runs[0].from;
       for (std::size_t k = 0; k < packed_k; ++k, out += 16) {
         _mm_prefetch(reinterpret_cast<const char*>(from + offsets[k] + 32), _MM_HINT_T0);
-        _mm512_storeu_ps(out, _mm512_loadu_ps(from + offsets[k]));
+        _mm512_store_ps(out, _mm512_loadu_ps(from + offsets[k]));
       }
       return;
     }
-    for (std::size_t k = 0; k < packed_k; ++k, out += 16)
-      for (std::size_t r = 0; r < count; ++r)
-        _mm512_storeu_ps(out + runs[r].at, _mm512_loadu_ps(image + runs[r].from + offsets[k]));
+    // Each run replaces the lanes from its first one on: one aligned store.
+    for (std::size_t k = 0; k < packed_k; ++k, out += 16) {
+      const float* const from = image + offsets[k];
+      __m512 x = _mm512_loadu_ps(from + runs[0].from);
+      for (std::size_t r = 1; r < count; ++r)
+        x = _mm512_mask_loadu_ps(x, static_cast<__mmask16>(0xffffu << runs[r].at),
+                                 from + runs[r].from - runs[r].at);
+      _mm512_store_ps(out, x);
+    }
   }
+
   /// The same for codes: kr = 4.
   static void pack(const std::uint8_t* image, const std::size_t* offsets, std::size_t packed_k,
                    const pixel_run* runs, std::size_t count, std::uint8_t* out) noexcept {
