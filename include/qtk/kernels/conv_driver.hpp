@@ -35,8 +35,7 @@ struct filter_layout : k_layout {
 
 /// Convolution by the microkernels of GEMM: filters are the rows, broadcast; pixels the columns.
 ///
-///   for each block of panels of pixels:     packed; fits the L2 cache, or the L1 where all filters
-///                                           fit the L2
+///   for each block of panels of pixels:     packed; fits the L2 cache with a tile of filters
 ///     for each tile of filters:
 ///       for each panel of the block:        the microkernel over all of K, then the epilogue
 ///
@@ -159,6 +158,8 @@ class conv_driver {
     return Kernel::panels(layout.tiles.count == 1 ? layout.tiles.rows : mr);
   }
   [[nodiscard]] static std::size_t block_panels(const layout_type& layout) noexcept {
+    // As many as that even where all filters would fit the cache: results leave in long rows
+    // (Zen 4, 1x1 of 32 to 192 channels, batch 32: 9.2 ms for two panels at a time, 4.6 for these).
     constexpr std::size_t block = 128 << 10;
     const std::size_t wide = wide_panels(layout);
     return wide * std::max<std::size_t>(1, block / (wide * panel_bytes(layout)));

@@ -33,6 +33,15 @@ class conv2d {
 
   const window_2d& window() const noexcept { return window_; }
   const packed_filters& filters(std::size_t group = 0) const { return groups_[group]; }
+  /// What runs.
+  struct kernel_id {
+    const char* name;
+    isa target;
+  };
+  kernel_id kernel() const noexcept {
+    return depthwise_ ? kernel_id{depthwise_->kernel().name, depthwise_->kernel().target}
+                      : kernel_id{groups_[0].kernel().name, groups_[0].kernel().target};
+  }
   std::size_t groups() const noexcept { return groups_.size(); }
   std::size_t in_channels() const noexcept { return groups_.size() * group_channels(); }
   std::size_t out_channels() const noexcept { return groups_.size() * groups_[0].O(); }
