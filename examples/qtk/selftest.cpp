@@ -148,7 +148,7 @@ double check_convolution(const qtk::conv_kernel& kernel, std::size_t O, std::siz
       .scales = integer ? scales.data() : nullptr};
   qtk::buffer packed(kernel.packed_bytes(O, K, k_of.group_size));
   kernel.pack(filters, packed.data());
-  qtk::buffer workspace(kernel.workspace_bytes(O, K, k_of.group_size));
+  qtk::buffer workspace(kernel.workspace_bytes(O, K, k_of.group_size, pixels));
   std::vector<float> y(O * pixels);
   qtk::conv_args args{.pixel_end = pixels,
                       .out_width = width,

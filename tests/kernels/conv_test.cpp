@@ -92,7 +92,7 @@ struct problem {
     exact<float> y(g.O * (pixels + 3));
     guarded packed(kernel.packed_bytes(g.O, g.K, group));
     kernel.pack(filters(), packed.data());
-    guarded workspace(kernel.workspace_bytes(g.O, g.K, group));
+    guarded workspace(kernel.workspace_bytes(g.O, g.K, group, share == 0 ? pixels : share));
     const auto where = offsets(layout(kernel.kr));
     conv_args a = args();
     a.offsets = where.data();

@@ -11,6 +11,14 @@ struct pixel_run {
   std::size_t from, at, length;  // image element of its first pixel, column, pixels
 };
 
+/// Tiles of filters for one pixel; where there are fewer, one of them again.
+template <class A>
+struct filter_tiles {
+  static constexpr std::size_t most = 4;  // hides the latency of a multiply-add
+  const A* a[most];
+  std::size_t rows[most];  // 16 at most
+};
+
 /// The parts of a convolution around its microkernel, in plain C++ and short vectors that every
 /// target has: for kernels without their own.
 template <std::size_t Nr, std::size_t Kr>

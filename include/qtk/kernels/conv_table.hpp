@@ -1,6 +1,6 @@
 #pragma once
 
-#include "qtk/kernels/avx512/conv.hpp"
+#include "qtk/kernels/avx512_vnni/conv.hpp"
 #include "qtk/kernels/conv_driver.hpp"
 #include "qtk/kernels/gemm_table.hpp"
 
@@ -36,7 +36,7 @@ inline constexpr auto conv_table = [] {
   row(isa::avx512) = {&conv_entry<avx512::gemm_f32_12x32<gemm_op::f32_f32>, avx512::conv_parts>,
                       nullptr};
   row(isa::avx512_vnni) = {nullptr,
-                           &conv_entry<avx512_vnni::gemm_s8u8s32_12x32c4, avx512::conv_parts>};
+                           &conv_entry<avx512_vnni::gemm_s8u8s32_12x32c4, avx512_vnni::conv_parts>};
 #elif QTK_AARCH64
   row(isa::neon) = {&conv_entry<neon::gemm_f32_6x16<gemm_op::f32_f32>>,
                     &conv_entry<neon::gemm_u8s8s32_6x16>};

@@ -63,7 +63,9 @@ struct conv_kernel {
   void (*pack)(const conv_filters& filters, void* packed);
   /// The filters again: weights or their codes (O, K), scales (O, groups) where there are some.
   void (*unpack)(const void* packed, float* weights, float* scales);
-  std::size_t (*workspace_bytes)(std::size_t O, std::size_t K, std::size_t group_size);
+  /// For a call with so many pixels, or fewer.
+  std::size_t (*workspace_bytes)(std::size_t O, std::size_t K, std::size_t group_size,
+                                 std::size_t pixels);
   void (*run)(const conv_args& args);
 };
 

@@ -33,6 +33,15 @@ class conv2d {
 
   const window_2d& window() const noexcept { return window_; }
   const packed_filters& filters(std::size_t group = 0) const { return groups_[group]; }
+  /// What runs.
+  struct kernel_id {
+    const char* name;
+    isa target;
+  };
+  kernel_id kernel() const noexcept {
+    return depthwise_ ? kernel_id{depthwise_->kernel().name, depthwise_->kernel().target}
+                      : kernel_id{groups_[0].kernel().name, groups_[0].kernel().target};
+  }
   std::size_t groups() const noexcept { return groups_.size(); }
   std::size_t in_channels() const noexcept { return groups_.size() * group_channels(); }
   std::size_t out_channels() const noexcept { return groups_.size() * groups_[0].O(); }
@@ -111,7 +120,8 @@ class conv2d {
     return workspace_cursor::aligned(elements * (integer() ? 1 : sizeof(float)));
   }
   [[nodiscard]] std::size_t per_task_bytes(const shape& x) const {
-    return workspace_cursor::aligned(groups_[0].workspace_bytes()) + arranged_bytes(x) +
+    const std::size_t pixels = window_.out_height(x[2]) * window_.out_width(x[3]);
+    return workspace_cursor::aligned(groups_[0].workspace_bytes(pixels)) + arranged_bytes(x) +
            (integer() ? workspace_cursor::aligned(x[1] * x[2] * x[3] + groups_[0].kernel().nr) : 0);
   }
 
@@ -158,8 +168,9 @@ class conv2d {
       args.image = prepare(x + image * elements, 0.0f);
     }
     args.workspace = scratch.take<std::byte>(0);
-    args.out_width = y_shape[3];
     args.row_step = window_.stride_h * geometry.width;
+    // Rows that follow each other without a gap are one row.
+    args.out_width = args.row_step == y_shape[3] ? pixels : y_shape[3];
     args.y_stride = pixels;
     const auto* const first = static_cast<const std::byte*>(args.image);
     // Packing copies whole vectors: what was made here has room behind it, and another image may.

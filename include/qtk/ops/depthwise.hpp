@@ -28,6 +28,7 @@ class depthwise_layer {
       groups[g].kernel().unpack(groups[g].data(), weights_.data() + g * taps_, scales_.data() + g);
   }
 
+  const depthwise_kernel& kernel() const noexcept { return *kernel_; }
   std::size_t size_bytes() const noexcept {
     return (weights_.size() + scales_.size()) * sizeof(float);
   }

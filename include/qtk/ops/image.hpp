@@ -53,13 +53,16 @@ struct image_arrangement {
   /// std::copy_n for rows of some dozen bytes, where the call would take longer than the copy.
   template <class T>
   static void copy(const T* from, std::size_t n, T* to) noexcept {
-    constexpr std::size_t lanes = 16 / sizeof(T);
-    if (n < lanes) {
+    constexpr std::size_t whole = 16 / sizeof(T), half = whole / 2;
+    if (n >= whole) {
+      for (std::size_t i = 0; i + whole <= n; i += whole) std::memcpy(to + i, from + i, 16);
+      std::memcpy(to + n - whole, from + n - whole, 16);
+    } else if (n >= half) {
+      std::memcpy(to, from, 8);
+      std::memcpy(to + n - half, from + n - half, 8);
+    } else {
       for (std::size_t i = 0; i < n; ++i) to[i] = from[i];
-      return;
     }
-    for (std::size_t i = 0; i + lanes <= n; i += lanes) std::memcpy(to + i, from + i, 16);
-    std::memcpy(to + n - lanes, from + n - lanes, 16);
   }
 
   /// Elements 0, 2 ... to `even`, 1, 3 ... to `odd`.

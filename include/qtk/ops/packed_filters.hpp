@@ -58,8 +58,8 @@ class packed_filters {
   const conv_kernel& kernel() const noexcept { return *kernel_; }
   const void* data() const noexcept { return storage_.data(); }
   std::size_t size_bytes() const noexcept { return storage_.size_bytes(); }
-  std::size_t workspace_bytes() const noexcept {
-    return kernel_->workspace_bytes(O_, K_, group_size_);
+  std::size_t workspace_bytes(std::size_t pixels) const noexcept {
+    return kernel_->workspace_bytes(O_, K_, group_size_, pixels);
   }
 
  private:

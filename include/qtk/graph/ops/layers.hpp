@@ -206,7 +206,7 @@ inline bound_node bind_conv(const op_context& ctx) {
       .absorbed = 1u << 1,
       .flops = 2.0 * static_cast<double>(y.elements()) * static_cast<double>(K),
       .bytes = layer_bytes(ctx, layer->packed_bytes(), y),
-      .kernel = kernel_label(layer->filters().kernel()),
+      .kernel = kernel_label(layer->kernel()),
       .integer = n.text("compute", "") == "int8",
   };
 }

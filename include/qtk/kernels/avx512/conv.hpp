@@ -18,14 +18,21 @@ struct conv_parts {
       const float* const from = image + runs[0].from;
       for (std::size_t k = 0; k < packed_k; ++k, out += 16) {
         _mm_prefetch(reinterpret_cast<const char*>(from + offsets[k] + 32), _MM_HINT_T0);
-        _mm512_storeu_ps(out, _mm512_loadu_ps(from + offsets[k]));
+        _mm512_store_ps(out, _mm512_loadu_ps(from + offsets[k]));
       }
       return;
     }
-    for (std::size_t k = 0; k < packed_k; ++k, out += 16)
-      for (std::size_t r = 0; r < count; ++r)
-        _mm512_storeu_ps(out + runs[r].at, _mm512_loadu_ps(image + runs[r].from + offsets[k]));
+    // Each run replaces the lanes from its first one on: one aligned store.
+    for (std::size_t k = 0; k < packed_k; ++k, out += 16) {
+      const float* const from = image + offsets[k];
+      __m512 x = _mm512_loadu_ps(from + runs[0].from);
+      for (std::size_t r = 1; r < count; ++r)
+        x = _mm512_mask_loadu_ps(x, static_cast<__mmask16>(0xffffu << runs[r].at),
+                                 from + runs[r].from - runs[r].at);
+      _mm512_store_ps(out, x);
+    }
   }
+
   /// The same for codes: kr = 4.
   static void pack(const std::uint8_t* image, const std::size_t* offsets, std::size_t packed_k,
                    const pixel_run* runs, std::size_t count, std::uint8_t* out) noexcept {
@@ -43,6 +50,26 @@ struct conv_parts {
                                                                         6, 10, 14, 3, 7, 11, 15)));
         _mm512_storeu_si512(out + runs[r].at * 4, x);
       }
+  }
+
+  /// Sums of all filters of some tiles (filter_tiles::most, 16) for one pixel of a panel: the
+  /// filters of a tile lie along the vector, where the microkernel would compute 16 pixels.
+  static void one_pixel(const filter_tiles<float>& tiles, const float* pixel, std::size_t packed_k,
+                        float* sums) noexcept {
+    __m512 acc[filter_tiles<float>::most];
+    QTK_UNROLL
+    for (__m512& x : acc) x = _mm512_setzero_ps();
+    const filter_tiles<float> t = tiles;
+    for (std::size_t k = 0; k < packed_k; ++k) {
+      const __m512 x = _mm512_set1_ps(pixel[k * 16]);
+      QTK_UNROLL
+      for (std::size_t i = 0; i < t.most; ++i) {
+        const auto rows = static_cast<__mmask16>((1u << t.rows[i]) - 1);
+        acc[i] = _mm512_fmadd_ps(x, _mm512_maskz_loadu_ps(rows, t.a[i] + k * t.rows[i]), acc[i]);
+      }
+    }
+    QTK_UNROLL
+    for (std::size_t i = 0; i < t.most; ++i) _mm512_storeu_ps(sums + i * 16, acc[i]);
   }
 
   /// Stores `columns` of a tile as gemm_finish says, which has no scales and zero points of
