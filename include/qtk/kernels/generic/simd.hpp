@@ -24,7 +24,8 @@ struct basic_simd {
   static f32 sub(f32 a, f32 b) noexcept { return a - b; }
   static f32 mul(f32 a, f32 b) noexcept { return a * b; }
 #  if QTK_AARCH64
-  // xsimd 8.1 divides and takes roots by estimates here, one ulp off; the compiler's vectors divide.
+  // xsimd 8.1 divides and takes roots by estimates here, one ulp off; the compiler's vectors
+  // divide.
   static f32 div(f32 a, f32 b) noexcept { return f32(a.data / b.data); }
   static f32 sqrt(f32 a) noexcept { return f32(vsqrtq_f32(a.data)); }
 #  else
