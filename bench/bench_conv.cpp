@@ -14,10 +14,9 @@
 #include <qtk/cpu/info.hpp>
 #include <qtk/quantize.hpp>
 
-#include "command_line.hpp"
 #include "conv_shapes.hpp"
 #include "interleaved.hpp"
-#include "plain_names.hpp"
+#include "program.hpp"
 
 using namespace bench;
 
@@ -172,45 +171,28 @@ void report(benchmark::State& state, contest& c, std::size_t member, summaries& 
       means[cat("conv/", name_of(c.type()), "/", batch, "/threads:", c.threads())].add(r.ratio);
 }
 
-void run(int argc, char** argv) {
-  const double seconds = min_seconds(argc, argv);
-  const bool list = only_lists(argc, argv);
-  const reporters out(argc, argv);
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) std::exit(1);
-  benchmark::AddCustomContext("cpu", describe_cpu().name);
-  benchmark::AddCustomContext("qtk_isa", std::string(name(active_isa())));
-
-  const name_filter selected(benchmark::GetBenchmarkFilter());
+void run(program& p) {
   std::deque<contest> contests;  // its elements stay where they are
   summaries means;
-  const auto add = [&](contest& c, const std::string& prefix, const conv_peer* peer) {
-    const std::string full = cat(prefix, peer == nullptr ? "qtk" : peer->name);
-    if (!selected(full)) return;
-    if (list) {
-      std::puts(full.c_str());
-      return;
-    }
-    benchmark::RegisterBenchmark(
-        full.c_str(),
-        [&, member = c.join(peer)](benchmark::State& s) { report(s, c, member, means); })
-        ->Unit(benchmark::kMicrosecond)
-        ->Iterations(1)
-        ->UseManualTime();
-  };
   for (const conv_type type : {conv_type::fp32, conv_type::int8})
     for (const conv_shape& s : conv_shapes)
       for (const std::size_t batch : {1u, 32u})
         for (const std::size_t threads : {1u, 2u}) {
-          contest& c = contests.emplace_back(type, s, batch, threads, seconds);
-          const std::string prefix =
-              cat("conv/", name_of(type), "/", s.name, "/batch:", batch, "/threads:", threads, "/");
-          add(c, prefix, nullptr);
+          contest& c = contests.emplace_back(type, s, batch, threads, p.seconds());
+          const auto add = [&](const conv_peer* peer) {
+            p.add(cat("conv/", name_of(type), "/", s.name, "/batch:", batch, "/threads:", threads,
+                      "/", peer == nullptr ? "qtk" : peer->name),
+                  [&c, &means, peer] {
+                    return [&c, &means, member = c.join(peer)](benchmark::State& state) {
+                      report(state, c, member, means);
+                    };
+                  });
+          };
+          add(nullptr);
           for (const conv_peer& peer : conv_peers)
-            if (peer.has(type)) add(c, prefix, &peer);
+            if (peer.has(type)) add(&peer);
         }
-  if (list) return;
-  out.run();
+  p.run();
   for (const auto& [name, s] : means)
     std::fprintf(stderr, "%s: %.2f x oneDNN on the geometric mean of %zu shapes, %.2f at least\n",
                  name.c_str(), std::exp(s.logs / static_cast<double>(s.count)), s.count, s.least);
@@ -218,11 +200,4 @@ void run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    run(argc, argv);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "bench_conv: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return bench::run_program("bench_conv", argc, argv, run); }

@@ -15,9 +15,8 @@
 #include <random>
 #include <string>
 
-#include "command_line.hpp"
 #include "interleaved.hpp"
-#include "plain_names.hpp"
+#include "program.hpp"
 #include "stream_pass.hpp"
 
 using namespace qtk;
@@ -256,45 +255,21 @@ void report(benchmark::State& state, contest& c, bool plain) {
   state.counters["spread"] = t.mad / t.median;
 }
 
-void run(int argc, char** argv) {
-  const double seconds = min_seconds(argc, argv);
-  const bool list = only_lists(argc, argv);
-  const reporters out(argc, argv);
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) std::exit(1);
-  benchmark::AddCustomContext("cpu", describe_cpu().name);
-  benchmark::AddCustomContext("qtk_isa", std::string(name(active_isa())));
-
-  const name_filter selected(benchmark::GetBenchmarkFilter());
+void run(program& p) {
   std::deque<contest> contests;  // its elements stay where they are
   for (const operation& op : operations)
     for (const extent& e : extents) {
-      contest& c = contests.emplace_back(op, e, seconds);
-      for (const bool plain : {false, true}) {
-        const std::string full = cat("elementwise/", op.name, "/rows:", e.rows, "/cols:", e.cols,
-                                     "/threads:1/", plain ? "plain" : "qtk");
-        if (!selected(full)) continue;
-        if (list) {
-          std::puts(full.c_str());
-          continue;
-        }
-        benchmark::RegisterBenchmark(
-            full.c_str(), [&c, plain](benchmark::State& state) { report(state, c, plain); })
-            ->Unit(benchmark::kMicrosecond)
-            ->Iterations(1)
-            ->UseManualTime();
-      }
+      contest& c = contests.emplace_back(op, e, p.seconds());
+      for (const bool plain : {false, true})
+        p.add(cat("elementwise/", op.name, "/rows:", e.rows, "/cols:", e.cols, "/threads:1/",
+                  plain ? "plain" : "qtk"),
+              [&c, plain] {
+                return [&c, plain](benchmark::State& state) { report(state, c, plain); };
+              });
     }
-  if (!list) out.run();
+  p.run();
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    run(argc, argv);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "bench_elementwise: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return bench::run_program("bench_elementwise", argc, argv, run); }

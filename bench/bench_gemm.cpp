@@ -15,10 +15,9 @@
 #include <qtk/cpu/info.hpp>
 #include <string>
 
-#include "command_line.hpp"
 #include "gemm_peers.hpp"
 #include "interleaved.hpp"
-#include "plain_names.hpp"
+#include "program.hpp"
 
 using namespace bench;
 
@@ -131,54 +130,31 @@ std::vector<gemm_shape> chosen_shapes() {
   return {std::begin(usual_shapes), std::end(usual_shapes)};
 }
 
-void run(int argc, char** argv) {
-  const double seconds = min_seconds(argc, argv);
-  const bool list = only_lists(argc, argv);
-  const reporters out(argc, argv);
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) std::exit(1);
-  benchmark::AddCustomContext("cpu", describe_cpu().name);
-  benchmark::AddCustomContext("qtk_isa", std::string(name(active_isa())));
-
+void run(program& p) {
   machine m;
   const std::vector<gemm_shape> shapes = chosen_shapes();
-  const name_filter selected(benchmark::GetBenchmarkFilter());
   std::deque<contest> contests;  // its elements stay where they are
   for (const gemm_format& f : gemm_formats)
     for (const gemm_shape& s : shapes)
       for (const std::size_t threads : {1u, 2u}) {
-        contest& c = contests.emplace_back(f, s, threads, seconds);
+        contest& c = contests.emplace_back(f, s, threads, p.seconds());
         const auto add = [&](const peer_library* library) {
           const std::string who = library == nullptr ? "qtk" : library->name;
-          const std::string full = cat("gemm/", f.name, "/M:", s.M, "/N:", s.N, "/K:", s.K,
-                                       "/threads:", threads, "/", who);
-          if (!selected(full)) return;
-          if (list) {
-            std::puts(full.c_str());
-            return;
-          }
-          benchmark::RegisterBenchmark(full.c_str(),
-                                       [&c, &m, member = c.join(library)](benchmark::State& state) {
-                                         report(state, c, member, m);
-                                       })
-              ->Unit(benchmark::kMicrosecond)
-              ->Iterations(1)
-              ->UseManualTime();
+          p.add(cat("gemm/", f.name, "/M:", s.M, "/N:", s.N, "/K:", s.K, "/threads:", threads, "/",
+                    who),
+                [&c, &m, library] {
+                  return [&c, &m, member = c.join(library)](benchmark::State& state) {
+                    report(state, c, member, m);
+                  };
+                });
         };
         add(nullptr);
         for (const peer_library& library : peer_libraries)
           if (library.has(f.peer)) add(&library);
       }
-  if (!list) out.run();
+  p.run();
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  try {
-    run(argc, argv);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "bench_gemm: %s\n", e.what());
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return bench::run_program("bench_gemm", argc, argv, run); }

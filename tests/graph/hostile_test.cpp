@@ -11,20 +11,11 @@ using namespace qtk;
 using qtk_test::ints;
 using qtk_test::make_node;
 using qtk_test::random_tensor;
+using qtk_test::with_nodes;
 
 namespace {
 
 constexpr std::int64_t far = std::numeric_limits<std::int64_t>::max();
-
-model with_nodes(std::initializer_list<std::size_t> x, std::vector<node> nodes) {
-  model m;
-  m.opsets[""] = 13;
-  m.inputs = {{.name = "x", .type = dtype::fp32, .dims = {}}};
-  for (const std::size_t d : x) m.inputs[0].dims.push_back({d, ""});
-  m.outputs = {{.name = "y", .type = dtype::fp32, .dims = {}}};
-  m.nodes = std::move(nodes);
-  return m;
-}
 
 /// n nodes of one kind, each reading what the one before made; the last makes "y".
 template <class Make>

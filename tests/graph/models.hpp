@@ -19,6 +19,18 @@ inline qtk::node make_node(std::string op, std::vector<std::string> inputs, std:
 
 inline std::vector<std::int64_t> ints(std::initializer_list<std::int64_t> v) { return v; }
 
+/// Input "x" of that shape, output "y".
+inline qtk::model with_nodes(std::initializer_list<std::size_t> x, std::vector<qtk::node> nodes) {
+  using namespace qtk;
+  model m;
+  m.opsets[""] = 13;
+  m.inputs = {{.name = "x", .type = dtype::fp32, .dims = {}}};
+  for (const std::size_t d : x) m.inputs[0].dims.push_back({d, ""});
+  m.outputs = {{.name = "y", .type = dtype::fp32, .dims = {}}};
+  m.nodes = std::move(nodes);
+  return m;
+}
+
 /// A small residual classifier as a framework exports it: Conv + BatchNormalization + Relu, a
 /// shortcut Add, pooling, Flatten, MatMul + Add, Gemm. Input "x" [N, 3, 8, 8], output "y" [N, 5].
 inline qtk::model residual_model() {

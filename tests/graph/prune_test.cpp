@@ -128,15 +128,6 @@ TEST_CASE("layers around a shortcut keep their width", "[graph]") {
 }
 
 TEST_CASE("channels that a reader takes for something else stay", "[graph]") {
-  const auto model_of = [](std::initializer_list<std::size_t> x, std::vector<node> nodes) {
-    model m;
-    m.opsets[""] = 13;
-    m.inputs = {{.name = "x", .type = dtype::fp32, .dims = {}}};
-    for (const std::size_t d : x) m.inputs[0].dims.push_back({d, ""});
-    m.outputs = {{.name = "y", .type = dtype::fp32, .dims = {}}};
-    m.nodes = std::move(nodes);
-    return m;
-  };
   const auto unchanged = [](const model& m, const shape& x) {
     std::size_t removed = 0;
     const model pruned = prune_channels(m, 0.5, slice_norm::l1, &removed);
@@ -145,15 +136,15 @@ TEST_CASE("channels that a reader takes for something else stay", "[graph]") {
     CHECK(distance(session(pruned).run(in), session(m).run(in)) == 0.0);
   };
   // The product reads columns of the image: 8 of them, as there are channels.
-  model columns = model_of(
+  model columns = qtk_test::with_nodes(
       {1, 3, 8, 8}, {make_node("Conv", {"x", "w"}, "c"), make_node("MatMul", {"c", "m"}, "y")});
   columns.set_weight("w", random_tensor({8, 3, 1, 1}, 1));
   columns.set_weight("m", random_tensor({8, 5}, 2));
   unchanged(columns, {1, 3, 8, 8});
   // Flattened rows of 6 features: a column of the reader is a row and a feature, not a feature.
-  model rows =
-      model_of({1, 4, 3}, {make_node("MatMul", {"x", "w"}, "p"), make_node("Flatten", {"p"}, "f"),
-                           make_node("MatMul", {"f", "m"}, "y")});
+  model rows = qtk_test::with_nodes(
+      {1, 4, 3}, {make_node("MatMul", {"x", "w"}, "p"), make_node("Flatten", {"p"}, "f"),
+                  make_node("MatMul", {"f", "m"}, "y")});
   rows.set_weight("w", random_tensor({3, 6}, 1));
   rows.set_weight("m", random_tensor({24, 2}, 2));
   unchanged(rows, {1, 4, 3});

@@ -6,17 +6,14 @@
 
 /// What becomes of the sums of one channel.
 struct depthwise_finish {
-  float lo, hi, alpha, scale, bias;
+  clamp_bounds clamp;
+  float alpha, scale, bias;
   bool leaky;
   const float* residual;
 
   depthwise_finish(const depthwise_args& a, std::size_t channel) noexcept {
-    // All but leaky_relu are a clamp, with the operands in the order that lets NaN pass.
-    constexpr float infinity = __builtin_inff();
-    const bool clip = a.out.act == activation::clip;
+    clamp = clamp_of(a.out);
     leaky = a.out.act == activation::leaky_relu;
-    lo = clip ? a.out.lo : a.out.act == activation::relu ? 0.0f : -infinity;
-    hi = clip ? a.out.hi : infinity;
     alpha = a.out.alpha;
     scale = a.scales != nullptr ? a.scales[channel] * a.image_scale : 1.0f;
     bias = a.out.bias != nullptr ? a.out.bias[channel] : -0.0f;  // x + -0 is x for every x
@@ -47,7 +44,7 @@ struct depthwise_finish {
         x = simd::add(x,
                       Whole ? simd::load(residual + at) : simd::load_first(residual + at, count));
       x = !Plain && leaky ? simd::select_negative(x, simd::mul(simd::set1(alpha), x), x)
-                          : simd::min(simd::set1(hi), simd::max(simd::set1(lo), x));
+                          : simd::min(simd::set1(clamp.hi), simd::max(simd::set1(clamp.lo), x));
       if constexpr (Whole)
         simd::store(y + at, x);
       else

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "qtk/core/abi.hpp"
 
@@ -40,6 +41,25 @@ struct epilogue {
       break;
   }
   return x;
+}
+
+/// The activations but leaky_relu are min(hi, max(lo, x)) with the operands in the order that lets
+/// NaN pass.
+struct clamp_bounds {
+  float lo, hi;
+};
+[[nodiscard]] constexpr clamp_bounds clamp_of(const epilogue& e) noexcept {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  switch (e.act) {
+    case activation::clip:
+      return {e.lo, e.hi};
+    case activation::relu:
+      return {0.0f, infinity};
+    case activation::leaky_relu:
+    case activation::none:
+      break;
+  }
+  return {-infinity, infinity};
 }
 
 }  // namespace qtk::inline QTK_ABI

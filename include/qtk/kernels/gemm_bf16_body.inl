@@ -1,5 +1,6 @@
 // fp32 sums of bf16 rows and bf16 weights, two products a lane and instruction. Included once for
-// each ISA, inside its namespace and target region; needs `simd`, `broadcast4`, `panels_for` and
+// each ISA, inside its namespace and target region; needs `simd`, `broadcast4`, `panels_for`,
+// `f32_to_bf16` and
 //
 //   dot(sum, a, w)    each lane: sum + a1 * w1 + a0 * w0, of bf16 pairs
 //
@@ -45,10 +46,6 @@ struct gemm_bf16bf16f32_12x32c2 {
       for (std::size_t j = 0; j < Panels; ++j) simd::store(t.c + (i * Panels + j) * nr, acc[i][j]);
     }
   }
-  static void round_row(std::size_t n, const float* x, bfloat16* out) {
-    const std::size_t body = n - n % nr;
-    for (std::size_t i = 0; i < body; i += nr) simd::store_bf16(out + i, simd::load(x + i));
-    for (std::size_t i = body; i < n; ++i) out[i] = to_bfloat16(x[i]);
-  }
+  static void round_row(std::size_t n, const float* x, bfloat16* out) { f32_to_bf16(n, x, out); }
   static void finish(const gemm_finish<float>& f) { gemm_finish_run<simd, nr>(f); }
 };

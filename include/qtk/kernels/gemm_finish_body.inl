@@ -83,14 +83,12 @@ template <class Simd, std::size_t Nr, class Sum>
 inline void gemm_finish_run(const gemm_finish<Sum>& finish) {
   static_assert(Nr % Simd::width == 0);
   const gemm_finish<Sum> f = finish;  // a copy: stores to y might change what a reference names
-  // relu and clip are a clamp, with the operands in the order that lets NaN pass.
-  const epilogue& out = *f.out;
-  const bool clip = out.act == activation::clip;
+  const clamp_bounds clamp = clamp_of(*f.out);
   finish_constants<Simd> c;
-  c.act = out.act;
-  c.lo = Simd::set1(clip ? out.lo : 0.0f);
-  c.hi = Simd::set1(clip ? out.hi : std::numeric_limits<float>::infinity());
-  c.alpha = Simd::set1(out.alpha);
+  c.act = f.out->act;
+  c.lo = Simd::set1(clamp.lo);
+  c.hi = Simd::set1(clamp.hi);
+  c.alpha = Simd::set1(f.out->alpha);
   QTK_UNROLL
   for (std::size_t j = 0; j < Nr; j += Simd::width) {
     c.b_scale = f.scales == nullptr ? Simd::set1(1.0f) : Simd::load(f.scales + j);

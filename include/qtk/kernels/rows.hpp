@@ -10,8 +10,8 @@ namespace detail {
 
 /// 16 bytes of each of 16 / Unit rows, units of Unit bytes turned into columns.
 template <std::size_t Unit>
-[[gnu::always_inline]] inline void transpose(const void* from, std::size_t from_bytes, void* to,
-                                             std::size_t to_bytes) noexcept {
+QTK_ALWAYS_INLINE void transpose(const void* from, std::size_t from_bytes, void* to,
+                                 std::size_t to_bytes) noexcept {
   const auto row = [&]<class V>(std::size_t i, V& v) {
     std::memcpy(&v, static_cast<const std::byte*>(from) + i * from_bytes, sizeof v);
   };
@@ -90,11 +90,11 @@ template <std::size_t Kr, class T>
 void interleave_rows(const T* from, std::size_t stride, std::size_t rows, std::size_t steps,
                      T* out) noexcept {
   constexpr std::size_t unit = Kr * sizeof(T), side = 16 / unit;
-  const auto copy = [&](std::size_t i, std::size_t s) {
-    std::memcpy(static_cast<void*>(out + (s * rows + i) * Kr), from + i * stride + s * Kr, unit);
-  };
-  std::size_t body = rows == 1 ? steps : 0;  // steps that are done
-  std::memcpy(static_cast<void*>(out), from, body * unit);
+  if (rows == 1) {
+    std::memcpy(static_cast<void*>(out), from, steps * unit);
+    return;
+  }
+  std::size_t body = 0;  // steps that go by squares
   if constexpr (unit == 4 || unit == 8) {
     if (rows >= side) {
       body = steps - steps % side;
@@ -107,7 +107,8 @@ void interleave_rows(const T* from, std::size_t stride, std::size_t rows, std::s
     }
   }
   for (std::size_t s = body; s < steps; ++s)
-    for (std::size_t i = 0; i < rows; ++i) copy(i, s);
+    for (std::size_t i = 0; i < rows; ++i)
+      std::memcpy(static_cast<void*>(out + (s * rows + i) * Kr), from + i * stride + s * Kr, unit);
 }
 
 /// Packs rows of A, at most Kernel::mr at a time. Where packed elements are others than those of A,

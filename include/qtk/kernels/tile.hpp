@@ -23,7 +23,7 @@ struct fetch_stream {
 
   /// For each panel, while Bytes of it are consumed.
   template <std::size_t Panels, std::size_t Bytes>
-  [[gnu::always_inline]] inline void advance() noexcept {
+  QTK_ALWAYS_INLINE void advance() noexcept {
     constexpr std::size_t lines = ceil_div(Bytes, 64);
     QTK_UNROLL
     for (std::size_t i = 0; i < lines; ++i) {

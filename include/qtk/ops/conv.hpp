@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "qtk/ops/batch.hpp"
 #include "qtk/ops/depthwise.hpp"
 
 namespace qtk::inline QTK_ABI {
@@ -77,27 +78,19 @@ class conv2d {
     const shape y_shape = output_shape(x_shape);
     if (depthwise_)
       return depthwise_->run(x_shape, y_shape, window_, x, y, out, workspace, executor);
-    const std::size_t batch = x_shape[0], tasks = executor.concurrency();
     const std::size_t pixels = y_shape[2] * y_shape[3];
     workspace_cursor scratch(workspace);
     auto* const offsets = scratch.take<std::size_t>(layout().packed_k);
     fill_offsets(arranged(x_shape), offsets);
     auto* const task_scratch = scratch.take<std::byte>(0);
-    // Images are shared out; where there are fewer than threads, each image's pixels.
-    const std::size_t parts = batch >= tasks || batch == 0 ? 1 : ceil_div(tasks, batch);
-    const std::size_t nr = groups_[0].kernel().nr;
-    const std::size_t step = std::max<std::size_t>(1, round_up(ceil_div(pixels, parts), nr));
-    const std::size_t shares = ceil_div(pixels, step), jobs = batch * shares;
-    const std::size_t jobs_per_task = std::max<std::size_t>(1, ceil_div(jobs, tasks));
-    executor(ceil_div(jobs, jobs_per_task), [&](std::size_t task) {
-      auto* const mine = task_scratch + task * per_task_bytes(x_shape);
-      const std::size_t end = std::min(jobs, (task + 1) * jobs_per_task);
-      for (std::size_t job = task * jobs_per_task; job < end; ++job) {
-        conv_args args{.pixel_begin = job % shares * step, .offsets = offsets, .out = out};
-        args.pixel_end = std::min(pixels, args.pixel_begin + step);
-        run_image(x_shape, y_shape, x, y, job / shares, args, mine);
-      }
-    });
+    const std::size_t scratch_bytes = per_task_bytes(x_shape);
+    for_image_parts(executor, x_shape[0], pixels, groups_[0].kernel().nr,
+                    [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
+                      const conv_args args{
+                          .pixel_begin = begin, .pixel_end = end, .offsets = offsets, .out = out};
+                      run_image(x_shape, y_shape, x, y, image, args,
+                                task_scratch + task * scratch_bytes);
+                    });
   }
 
  private:

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "qtk/kernels/conv.hpp"
+#include "qtk/ops/batch.hpp"
 #include "qtk/ops/image.hpp"
 #include "qtk/ops/linear.hpp"
 #include "qtk/ops/packed_filters.hpp"
@@ -64,21 +65,13 @@ class depthwise_layer {
         .out = out,
     };
     auto* const task_scratch = scratch.take<std::byte>(0);
-    // Images are shared out; where there are fewer than threads, each image's channels.
-    const std::size_t batch = x_shape[0], tasks = executor.concurrency(), channels = x_shape[1];
-    const std::size_t parts = batch >= tasks || batch == 0 ? 1 : ceil_div(tasks, batch);
-    const std::size_t step = ceil_div(channels, parts), shares = ceil_div(channels, step);
-    const std::size_t jobs = batch * shares;
-    const std::size_t jobs_per_task = std::max<std::size_t>(1, ceil_div(jobs, tasks));
-    executor(ceil_div(jobs, jobs_per_task), [&](std::size_t task) {
-      auto* const mine = task_scratch + task * per_task_bytes(x_shape, w);
-      const std::size_t end = std::min(jobs, (task + 1) * jobs_per_task);
-      for (std::size_t job = task * jobs_per_task; job < end; ++job) {
-        const std::size_t first = job % shares * step, image = job / shares * channels;
-        run_channels(args, x + image * args.height * args.width,
-                     {first, std::min(channels, first + step)}, image, y, mine);
-      }
-    });
+    const std::size_t channels = x_shape[1], scratch_bytes = per_task_bytes(x_shape, w);
+    for_image_parts(executor, x_shape[0], channels, 1,
+                    [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
+                      const std::size_t before = image * channels;
+                      run_channels(args, x + before * args.height * args.width, {begin, end},
+                                   before, y, task_scratch + task * scratch_bytes);
+                    });
   }
 
  private:

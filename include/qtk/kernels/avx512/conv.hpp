@@ -90,11 +90,10 @@ struct conv_parts {
   template <class Sum, bool Plain>
   static void finish_rows(const gemm_finish<Sum>& given, std::size_t columns) noexcept {
     const gemm_finish<Sum> f = given;  // a store of a vector may alias what is behind a reference
-    const epilogue out = *f.out;
-    constexpr float infinity = std::numeric_limits<float>::infinity();
-    const bool leaky = out.act == activation::leaky_relu, clip = out.act == activation::clip;
-    const simd::f32 lo = simd::set1(clip ? out.lo : out.act == activation::relu ? 0.0f : -infinity);
-    const simd::f32 hi = simd::set1(clip ? out.hi : infinity), alpha = simd::set1(out.alpha);
+    const clamp_bounds clamp = clamp_of(*f.out);
+    const bool leaky = f.out->act == activation::leaky_relu;
+    const simd::f32 lo = simd::set1(clamp.lo), hi = simd::set1(clamp.hi);
+    const simd::f32 alpha = simd::set1(f.out->alpha);
     for (std::size_t i = 0; i < f.rows; ++i) {
       const Sum* const sums = f.sums + i * f.sums_stride;
       float* const y = f.y + i * f.y_stride;

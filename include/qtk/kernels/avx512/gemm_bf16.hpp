@@ -1,5 +1,6 @@
 #pragma once
 
+#include "qtk/kernels/avx512/elementwise.hpp"
 #include "qtk/kernels/avx512/gemm_tile.hpp"
 
 #if QTK_X86_64

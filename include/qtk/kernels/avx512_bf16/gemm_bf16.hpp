@@ -1,5 +1,6 @@
 #pragma once
 
+#include "qtk/kernels/avx512/elementwise.hpp"
 #include "qtk/kernels/avx512/gemm_tile.hpp"
 
 #if QTK_X86_64
@@ -7,7 +8,8 @@ QTK_TARGET_BEGIN(QTK_FEATURES_AVX512_BF16)
 QTK_IGNORE_UNINITIALIZED_BEGIN
 namespace qtk::inline QTK_ABI::avx512_bf16 {
 
-using avx512::broadcast4, avx512::gemm_finish_run, avx512::panels_for, avx512::simd;
+using avx512::broadcast4, avx512::f32_to_bf16, avx512::gemm_finish_run, avx512::panels_for,
+    avx512::simd;
 
 inline constexpr isa bf16_target = isa::avx512_bf16;
 
