@@ -37,7 +37,8 @@ struct simd {
   static f32 select_nan(f32 x, f32 a, f32 b) noexcept {
     return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
   }
-  static f32 rounded(f32 x) noexcept {
+  /// clang calls what holds assembly where the caller has more features.
+  QTK_ALWAYS_INLINE static f32 rounded(f32 x) noexcept {
     __asm__("" : "+x"(x));
     return x;
   }

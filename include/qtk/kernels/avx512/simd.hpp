@@ -38,7 +38,8 @@ struct simd {
   static f32 select_nan(f32 x, f32 a, f32 b) noexcept {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), b, a);
   }
-  static f32 rounded(f32 x) noexcept {
+  /// clang calls what holds assembly where the caller has more features.
+  QTK_ALWAYS_INLINE static f32 rounded(f32 x) noexcept {
     __asm__("" : "+v"(x));
     return x;
   }

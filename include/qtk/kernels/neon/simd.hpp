@@ -32,7 +32,7 @@ struct simd {
   static f32 select_negative(f32 x, f32 a, f32 b) noexcept {
     return vbslq_f32(vcltq_f32(x, zero()), a, b);
   }
-  static f32 rounded(f32 x) noexcept {
+  QTK_ALWAYS_INLINE static f32 rounded(f32 x) noexcept {
     __asm__("" : "+w"(x));
     return x;
   }
