@@ -16,6 +16,7 @@ inline double probe_fp32(std::size_t rounds) {
   QTK_UNROLL
   for (std::size_t k = 0; k < chains; ++k) sum[k] = _mm256_set1_ps(static_cast<float>(k));
   __m256 a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(1e-3f);
+  __asm__("" : "+x"(a), "+x"(b));  // clang sees that 1 * a + b is 1, and drops that chain
   for (std::size_t r = 0; r < rounds; ++r) {
     QTK_UNROLL
     for (std::size_t k = 0; k < chains; ++k) sum[k] = _mm256_fmadd_ps(sum[k], a, b);
