@@ -18,9 +18,9 @@ CPUS = ("cortex-a53", "neoverse-n1", "max")
 ROWS = (1, 3, 6, 48)
 N, K = (32, 64), (64, 128)
 # Multiply-accumulates of one instruction.
-MULTIPLIES = {"fmla": 4, "smlal": 4, "smlal2": 4, "sdot": 16, "smmla": 32, "usmmla": 32}
-MULTIPLIES_OF = {"gemm_s8s4f32_6x16c2": 8, "gemm_s8s4s32_6x16c2": 8}  # smlal of 8 bits
-COUNTED = re.compile(r"gemm_driver<|::(run|widen|add|multiply)<|_widen<")
+MULTIPLIES = {"fmla.4s": 4, "smlal.4s": 4, "smlal2.4s": 4, "smlal.8h": 8, "smlal2.8h": 8,
+              "sdot.4s": 16, "smmla.4s": 32, "usmmla.4s": 32}
+COUNTED = re.compile(r"gemm_driver<|(_|::)(run|widen|add|multiply)<")
 
 
 def output(*command):
@@ -47,8 +47,8 @@ class Counter:
         self.ranges = ",".join(f"0x{s[0]}+0x{s[1]}" for s in symbols
                                if len(s) == 4 and s[2] in "tTwW" and COUNTED.search(s[3]))
         listing = output("aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", program)
-        self.mnemonics = {int(at, 16): mnemonic for at, mnemonic in
-                          re.findall(r"^ *([0-9a-f]+):\s+(\S+)", listing, re.M)}
+        self.mnemonics = {int(at, 16): mnemonic + lanes for at, mnemonic, lanes in
+                          re.findall(r"^ *([0-9a-f]+):\t(\S+)(?:\tv\d+(\.\w+))?", listing, re.M)}
 
     def run(self, cpu, op, *shape):
         """One translated block for each instruction, a line of the log for each block."""
@@ -72,10 +72,8 @@ class Counter:
         return {mnemonic: times / macs for mnemonic, times in sums.items() if times != 0}
 
 
-def multiplies(name, counts):
+def multiplies(counts):
     """Instructions for each multiply-accumulate that can't be saved."""
-    if name in MULTIPLIES_OF:
-        return 1 / MULTIPLIES_OF[name]
     return 1 / max(MULTIPLIES[mnemonic] for mnemonic in counts if mnemonic in MULTIPLIES)
 
 
@@ -98,7 +96,7 @@ def main():
                     continue
                 seen.add(kernel)
                 counts = [counter.each(cpu, op, M) for M in ROWS]
-                least = multiplies(name, counts[-1])
+                least = multiplies(counts[-1])
                 cells = (f"{sum(c.values()):.3f} ({sum(c.values()) / least:.2f})" for c in counts)
                 print(f"| {kernel} | {least:.3f} | " + " | ".join(cells) + " |", flush=True)
                 if options.mnemonics:
