@@ -12,10 +12,12 @@ struct gemm_s8s4f32 : int4_steps {
   static constexpr std::size_t kc = 1024;
   using a_packed = std::int8_t;
 
+  // Inlined at any price, or clang leaves `dots` in memory.
   template <std::size_t Rows, std::size_t Panels>
-  static void multiply(const std::int8_t* a, const std::byte* codes, std::size_t panel_bytes,
-                       fetch_stream&, std::size_t k, const std::int32_t* start,
-                       int32x4_t (&dots)[Rows][4 * Panels]) {
+  [[gnu::always_inline]] static void multiply(const std::int8_t* a, const std::byte* codes,
+                                              std::size_t panel_bytes, fetch_stream&, std::size_t k,
+                                              const std::int32_t* start,
+                                              int32x4_t (&dots)[Rows][4 * Panels]) {
     QTK_UNROLL
     for (std::size_t i = 0; i < Rows; ++i) {
       QTK_UNROLL
