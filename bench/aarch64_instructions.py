@@ -98,7 +98,7 @@ def main():
                 counts = [counter.each(cpu, op, M) for M in ROWS]
                 least = multiplies(counts[-1])
                 cells = (f"{sum(c.values()):.3f} ({sum(c.values()) / least:.2f})" for c in counts)
-                print(f"| {kernel} | {least:.3f} | " + " | ".join(cells) + " |", flush=True)
+                print(f"| {kernel} | {least:.4g} | " + " | ".join(cells) + " |", flush=True)
                 if options.mnemonics:
                     for M, c in zip(ROWS, counts):
                         print(f"    M = {M}:", ", ".join(
