@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <qtk/core/numeric.hpp>
 #include <qtk/kernels/gemm.hpp>
 
 namespace {
