@@ -62,9 +62,9 @@ struct simd {
     const i32 all = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(all, 1);
     return mul(mul(p, exp2_integer(half)), exp2_integer(sub(all, half)));
   }
-  static f32 scale_or_zero(f32 p, f32 n) noexcept {
-    const i32 exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);  // of NaN: 0
-    const i32 bits = _mm256_add_epi32(_mm256_castps_si256(p), exponent);
+  static f32 scale_or_zero(f32 p, f32 shifted) noexcept {
+    const i32 exponent = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);  // of NaN: 0
+    const i32 bits = _mm256_sub_epi32(_mm256_castps_si256(p), exponent);
     return _mm256_castsi256_ps(_mm256_max_epi32(bits, _mm256_setzero_si256()));
   }
   static f32 select_sign(f32 x, f32 a, f32 b) noexcept { return _mm256_blendv_ps(b, a, x); }

@@ -58,7 +58,11 @@ struct simd {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, set1(127)), 23));
   }
   static f32 scale(f32 p, f32 n) noexcept { return _mm512_scalef_ps(p, n); }
-  static f32 scale_or_zero(f32 p, f32 n) noexcept { return _mm512_scalef_ps(p, n); }
+  static f32 scale_or_zero(f32 p, f32 shifted) noexcept {
+    const i32 exponent = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);  // of NaN: 0
+    const i32 bits = _mm512_sub_epi32(_mm512_castps_si512(p), exponent);
+    return _mm512_castsi512_ps(_mm512_max_epi32(bits, _mm512_setzero_si512()));
+  }
   static f32 select_sign(f32 x, f32 a, f32 b) noexcept {
     return _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(x)), b, a);
   }

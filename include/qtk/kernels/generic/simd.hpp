@@ -60,8 +60,8 @@ struct basic_simd {
     const i32 all = xsimd::to_int(n), half = all >> 1;
     return p * exp2_integer(half) * exp2_integer(all - half);
   }
-  static f32 scale_or_zero(f32 p, f32 n) noexcept {
-    const i32 bits = xsimd::bitwise_cast<i32>(p) + (xsimd::to_int(n) << 23);
+  static f32 scale_or_zero(f32 p, f32 shifted) noexcept {
+    const i32 bits = xsimd::bitwise_cast<i32>(p) - (xsimd::bitwise_cast<i32>(shifted) << 23);
     return xsimd::bitwise_cast<f32>(xsimd::max(bits, i32(0)));
   }
   static f32 select_sign(f32 x, f32 a, f32 b) noexcept { return select_negative(x, a, b); }

@@ -71,11 +71,11 @@ struct simd {
     const i32 all = static_cast<i32>(n), half = all >> 1;  // 128 is no exponent of a float
     return p * exp2_integer(half) * exp2_integer(all - half);
   }
-  /// The same for p > 0, n in -152..126, where the result is normal; else a value from 0 to 2^-126.
-  /// A NaN has no sign, and keeps none.
-  static f32 scale_or_zero(f32 p, f32 n) noexcept {
-    if (n != n) return n;
-    const i32 bits = std::bit_cast<i32>(p) + static_cast<i32>(n) * (1 << 23);
+  /// p * 2^-n for p > 0, n in 0..152 and given as `shifted` = n + 12582912, whose low bits are n's,
+  /// where the result is normal; else a value from 0 to 2^-126. A NaN has no sign, and keeps none.
+  static f32 scale_or_zero(f32 p, f32 shifted) noexcept {
+    const auto exponent = std::bit_cast<std::uint32_t>(shifted) << 23;  // of NaN: 0
+    const auto bits = static_cast<i32>(std::bit_cast<std::uint32_t>(p) - exponent);
     return std::bit_cast<f32>(bits > 0 ? bits : 0);
   }
   /// The sign bit of x ? a : b; either where x is 0 or a NaN with a sign.
