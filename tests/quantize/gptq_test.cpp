@@ -266,7 +266,8 @@ TEST_CASE("GPTQ gives the same bytes on every CPU with fused multiply-adds", "[q
   const auto r = gptq<int4>(w, h, per_group(32), {.act_order = true, .measure = false});
   std::uint64_t hash = 14695981039346656037u;
   for (const std::uint8_t byte : r.weights.span()) hash = (hash ^ byte) * 1099511628211u;
-  if (active_isa() != isa::scalar && active_isa() != isa::generic) CHECK(hash == 0u);
+  if (active_isa() != isa::scalar && active_isa() != isa::generic)
+    CHECK(hash == 0xfd06563dda4e2a5bu);
 }
 
 TEST_CASE("AWQ beats rounding where a few channels are large", "[quantize]") {

@@ -33,10 +33,10 @@ inline void scale_columns(qtk::tensor<qtk::fp32>& x, std::size_t every, float fa
     if (i % x.cols() % every == 0) x.data()[i] *= factor;
 }
 
-/// Fifth powers of uniform values: most are small, a few are large.
+/// Most are below 1, a few up to 20.
 inline qtk::tensor<qtk::fp32> heavy_tailed(const qtk::shape& s, std::uint32_t seed) {
   auto w = random_tensor(s, seed);
-  for (float& v : w.span()) v = v * (v * v) * (v * v);
+  for (float& v : w.span()) v /= 1.05f - std::fabs(v);
   return w;
 }
 
