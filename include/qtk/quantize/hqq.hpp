@@ -28,9 +28,9 @@ struct hqq_options {
 /// that is reported, w in units of its block's root mean square, in which beta is given too (the
 /// same result, scaled, for c * w).
 ///
-/// The paper keeps the scale and lets the zero point be a fraction. Here zero points are codes:
-/// alone they would not move (measured on weights with heavy tails, groups of 64: not one block),
-/// so the scale does.
+/// The paper keeps the scale and lets the zero point be a fraction. Here zero points are codes, and
+/// alone they do not move (not one block of Student-t weights in groups of 64), so the scale does.
+/// Where squares count and not |.|^p, clip_quantization() finds slightly better scales.
 ///
 /// The same bytes for every executor; pow() of the C library decides the last bits. w (N, K),
 /// blocks within rows; errors as in clip_quantization().

@@ -10,7 +10,7 @@ namespace qtk::inline QTK_ABI {
 ///   ||(W - Wq) X^T||^2 / ||W X^T||^2 = tr(D H D^T) / tr(W H W^T),   D = W - Wq
 /// 0: nothing; 1: as if all weights were 0. H is packed once, in fp32, for any number of
 /// candidates. Products are fp32 and the traces sums in double: errors below 1e-6 or so are noise.
-/// The same for every executor.
+/// The same for every executor. Refers to w and to the executor.
 class output_error {
  public:
   /// qtk::error for other numbers of channels, and for NaN and infinities in w.
