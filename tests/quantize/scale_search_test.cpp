@@ -136,6 +136,16 @@ TEST_CASE("searches name what they cannot take", "[quantize]") {
   }
 }
 
+TEST_CASE("clipped weights have the same bytes on every compiler and CPU", "[quantize]") {
+  const auto w = qtk_test::heavy_tailed({50, 333}, 9);
+  const auto importance = qtk_test::random_tensor({333}, 10, 0.0f, 3.0f);
+  const auto codes = quantize<int4>(
+      w, clip_quantization<int4>(w, per_group(32), {.importance = importance.span()}).scales);
+  std::uint64_t hash = 14695981039346656037u;
+  for (const std::uint8_t byte : codes.span()) hash = (hash ^ byte) * 1099511628211u;
+  CHECK(hash == 0xa491bd8c71f0f31du);
+}
+
 TEST_CASE("searches do not depend on the executor", "[quantize]") {
   const auto w = qtk_test::heavy_tailed({37, 100}, 11);
   const auto clipped = clip_quantization<uint4>(w, per_group(32));
