@@ -118,10 +118,11 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
   using widened = gemm_u8s8s32_8x16c12;
   static constexpr std::size_t panels(std::size_t) { return 1; }
 
-  /// A remainder in front of the multiplication: its value in the byte of its k, zeros elsewhere.
+  /// A remainder as it is multiplied: its value in the byte of its k, zeros elsewhere.
   struct remainder {
     std::uint32_t bytes;
-    std::uint32_t place;  // step of 4 k * nr + column
+    std::uint16_t k;    // of the first of its four
+    std::uint16_t sum;  // index of its column's eight sums
   };
   struct alignas(64) header {
     std::int32_t start[2][8];  // 128 times the sums of the columns
@@ -165,7 +166,7 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
         return;
       }
     }
-    head.wide = true;
+    head = {.start = {}, .remainders = 0, .wide = true};
     spread_words(codes, length, body);
   }
   /// Four k of 16 columns as two halves.
@@ -216,9 +217,11 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
       add_to<std::int8_t>(unit + k % k_unit / kr * 32 + column * kr + k % kr, -value);
       add_to<std::int16_t>(unit + 3 * 32 + column * 4 + k % kr / 2 * 2, 128 * value);
       head.start[half][column] -= 128 * value;
-      const remainder x{static_cast<std::uint32_t>(static_cast<std::uint8_t>(value))
-                            << 8 * (k % kr),
-                        static_cast<std::uint32_t>(k / kr * nr + j)};
+      const remainder x{
+          static_cast<std::uint32_t>(static_cast<std::uint8_t>(value)) << 8 * (k % kr),
+          static_cast<std::uint16_t>(k / kr * kr),
+          static_cast<std::uint16_t>((half * 8 + column) * 8),
+      };
       std::memcpy(out, &x, sizeof x);
     }
   }
@@ -252,11 +255,16 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
     const auto& head = *reinterpret_cast<const header*>(t.b);
     if (head.wide) return run_words<Rows>(t);
     const std::byte* b = t.b + sizeof(header);
+    alignas(32) std::int32_t sums[2][8][8];
+    if (head.remainders != 0)
+      add_remainders<Rows>(t.a, head, b + 2 * units(t.k) * unit_bytes, sums);
     fetch_stream fetch = t.fetch;
     for (std::size_t half = 0; half < 2; ++half) {
       __m256i acc[Rows];
-      const __m256i start = simd::load(head.start[half]);
-      load_sums(t, half, start, acc);
+      if (head.remainders != 0)
+        load_sums(t, half, sums[half][0], 8, acc);
+      else
+        load_sums(t, half, head.start[half], 0, acc);
       const __m256i ones = _mm256_set1_epi16(1);
       const std::uint8_t* a = t.a;
       for (std::size_t u = units(t.k); u != 0; --u, a += k_unit * Rows, b += unit_bytes) {
@@ -289,7 +297,6 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
       }
       store_sums(t, half, acc);
     }
-    if (head.remainders != 0) add_remainders<Rows>(t, b, head.remainders);
   }
 
   template <class Sum>
@@ -300,12 +307,14 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
  private:
   using four_bytes = std::uint32_t __attribute__((may_alias));
 
+  /// acc = start (Rows, stride), or += where sums wait.
   template <std::size_t Rows>
   QTK_ALWAYS_INLINE static void load_sums(const gemm_tile<std::uint8_t, std::int32_t>& t,
-                                          std::size_t half, __m256i start, __m256i (&acc)[Rows]) {
+                                          std::size_t half, const std::int32_t* start,
+                                          std::size_t stride, __m256i (&acc)[Rows]) {
     QTK_UNROLL
     for (std::size_t i = 0; i < Rows; ++i) {
-      acc[i] = start;
+      acc[i] = simd::load(start + i * stride);
       if (t.accumulate) {
         const auto* const c = reinterpret_cast<const __m128i*>(t.c + i * nr) + half;
         acc[i] = _mm256_add_epi32(acc[i], _mm256_loadu2_m128i(c + 2, c));
@@ -324,10 +333,11 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
 
   template <std::size_t Rows>
   static void run_words(const gemm_tile<std::uint8_t, std::int32_t>& t) {
+    const auto& head = *reinterpret_cast<const header*>(t.b);  // starts are 0
     const auto* w = reinterpret_cast<const __m256i*>(t.b + sizeof(header));
     for (std::size_t half = 0; half < 2; ++half) {
       __m256i acc[Rows];
-      load_sums(t, half, _mm256_setzero_si256(), acc);
+      load_sums(t, half, head.start[half], 0, acc);
       const __m256i low_bytes = _mm256_set1_epi16(255);
       const std::uint8_t* a = t.a;
       for (std::size_t k = t.k; k != 0; k -= kr, a += kr * Rows, w += 2) {
@@ -343,25 +353,51 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
     }
   }
 
-  /// One by one, of all rows at a time: sums by columns, then turned. Where there are less than 8
-  /// rows, those behind are something else of the workspace, and not used.
+  /// sums (half, row) = start + remainders, one by one for all rows at a time. Where there are less
+  /// than 8 rows, those behind are something else of the workspace, and not used.
   template <std::size_t Rows>
-  [[gnu::noinline]] static void add_remainders(const gemm_tile<std::uint8_t, std::int32_t>& t,
-                                               const std::byte* list, std::size_t count) {
+  [[gnu::noinline]] static void add_remainders(const std::uint8_t* a, const header& head,
+                                               const std::byte* list,
+                                               std::int32_t (&sums)[2][8][8]) {
     const __m256i ones = _mm256_set1_epi16(1);
-    alignas(32) std::int32_t sums[nr][8] = {};
-    for (std::size_t r = 0; r < count; ++r) {
+    std::int32_t* const by_column = sums[0][0];
+    for (std::size_t j = 0; j < nr; ++j)
+      simd::store(by_column + 8 * j, _mm256_set1_epi32(head.start[j / 8][j % 8]));
+    for (const std::byte* const end = list + head.remainders * sizeof(remainder); list != end;
+         list += sizeof(remainder)) {
       remainder x;
-      std::memcpy(&x, list + r * sizeof x, sizeof x);
-      const __m256i a =
-          _mm256_loadu_si256(reinterpret_cast<const __m256i*>(t.a + x.place / nr * (kr * Rows)));
+      std::memcpy(&x, list, sizeof x);
+      const __m256i rows = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + x.k * Rows));
       const __m256i products =
-          _mm256_maddubs_epi16(a, _mm256_set1_epi32(static_cast<std::int32_t>(x.bytes)));
-      std::int32_t* const sum = sums[x.place % nr];
+          _mm256_maddubs_epi16(rows, _mm256_set1_epi32(static_cast<std::int32_t>(x.bytes)));
+      std::int32_t* const sum = by_column + x.sum;
       simd::store(sum, _mm256_add_epi32(simd::load(sum), _mm256_madd_epi16(products, ones)));
     }
-    for (std::size_t i = 0; i < Rows; ++i)
-      for (std::size_t j = 0; j < nr; ++j) t.c[i * nr + j] += sums[j][i];
+    turn(sums[0]);
+    turn(sums[1]);
+  }
+  /// 8 x 8, columns to rows.
+  static void turn(std::int32_t (&x)[8][8]) {
+    __m256i pairs[8], fours[8];
+    QTK_UNROLL
+    for (std::size_t j = 0; j < 8; j += 2) {
+      const __m256i a = simd::load(x[j]), b = simd::load(x[j + 1]);
+      pairs[j] = _mm256_unpacklo_epi32(a, b);      // rows 0 1 | 4 5
+      pairs[j + 1] = _mm256_unpackhi_epi32(a, b);  // rows 2 3 | 6 7
+    }
+    QTK_UNROLL
+    for (std::size_t j = 0; j < 8; j += 4) {
+      QTK_UNROLL
+      for (std::size_t r = 0; r < 2; ++r) {
+        fours[j + 2 * r] = _mm256_unpacklo_epi64(pairs[j + r], pairs[j + 2 + r]);
+        fours[j + 2 * r + 1] = _mm256_unpackhi_epi64(pairs[j + r], pairs[j + 2 + r]);
+      }
+    }
+    QTK_UNROLL
+    for (std::size_t r = 0; r < 4; ++r) {
+      simd::store(x[r], _mm256_permute2x128_si256(fours[r], fours[r + 4], 0x20));
+      simd::store(x[r + 4], _mm256_permute2x128_si256(fours[r], fours[r + 4], 0x31));
+    }
   }
 };
 
