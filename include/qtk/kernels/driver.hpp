@@ -28,7 +28,8 @@ namespace qtk::inline QTK_ABI {
 /// and where widening weights in registers pays for few rows only,
 ///   direct_rows                     so many; above, each chunk is widened once
 ///   widened, widen(...)             the kernel that then multiplies, and the widening
-///   widened_panel_bytes(k)          of k widened steps of a panel
+///   widened_panel_bytes(k)          of k of a widened panel; widened_read_bytes(k): that a tile
+///                                   reads
 ///   k_unit                          k of a chunk are a multiple of this instead of kr
 template <class Kernel>
 class gemm_driver {
@@ -227,7 +228,7 @@ class gemm_driver {
     const std::size_t stored = layout_.code_bytes(length);
     std::size_t read = stored;
     if constexpr (widens)
-      if (widening()) read = Kernel::widened_panel_bytes(length);
+      if (widening()) read = Kernel::widened_read_bytes(length);
     const std::size_t step = ceil_div(64 * stored, std::max(read * tiles_.count, nr));
     if (tiles_.count == 1 && !widening())
       return {b + fetch_distance / panels, step, layout_.panel_bytes};

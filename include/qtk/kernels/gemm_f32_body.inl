@@ -130,6 +130,7 @@ struct gemm_f32 : Tile {
   static constexpr std::size_t widened_panel_bytes(std::size_t k) {
     return k * Tile::nr * sizeof(float);
   }
+  static constexpr std::size_t widened_read_bytes(std::size_t k) { return widened_panel_bytes(k); }
   static void widen(const gemm_tile<float, float>& t, std::size_t panels, std::byte* out) {
     gemm_f32_widen<Weights>(t, panels, out);
   }

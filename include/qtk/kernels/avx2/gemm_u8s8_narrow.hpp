@@ -76,8 +76,8 @@ struct u8s8_panels {
       return int{static_cast<std::int8_t>(codes[k / kr * kr * nr + order(j, k % kr)])};
     };
     for (std::size_t g = 0; g < packed_k; g += remainder_list::group)
-      for (std::size_t j = 0; j < nr; ++j)
-        for (std::size_t pair = 0; pair < kr; pair += 2) {
+      for (std::size_t pair = 0; pair < kr; pair += 2)
+        for (std::size_t j = 0; j < nr; ++j) {
           int w[6], kept[6];
           const auto k_of = [&](std::size_t i) { return g + i / 2 * kr + pair + i % 2; };
           for (std::size_t i = 0; i < 6; ++i) w[i] = code(k_of(i), j);
@@ -112,7 +112,7 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
   static constexpr gemm_op op = gemm_op::u8_s8;
   static constexpr isa target = isa::avx2;
   static constexpr const char* name = "gemm_u8s8s32_8x16c12";
-  static constexpr std::size_t mr = 8, mc = 144, kc = 768, direct_rows = 0;
+  static constexpr std::size_t mr = 8, mc = 288, kc = 768, direct_rows = 0;
   static constexpr std::size_t k_unit = remainder_list::group;
   using a_packed = std::uint8_t;
   using widened = gemm_u8s8s32_8x16c12;
@@ -137,12 +137,18 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
     return sizeof(header) + units(k) * k_unit * nr * sizeof(std::int16_t);
   }
 
+  /// What of those is read for each tile.
+  static constexpr std::size_t widened_read_bytes(std::size_t k) {
+    return 2 * units(k) * unit_bytes;
+  }
+
   // ---- a chunk of weights, from k on, made ready
 
   static void widen(const gemm_tile<std::uint8_t, std::int32_t>& t, std::size_t panels,
                     const std::byte* tail, std::size_t k, std::byte* out) {
     for (std::size_t p = 0; p < panels; ++p) {
       widen_panel(t.b + p * t.panel_bytes, tail + p * t.panel_bytes, k, t.k, out);
+      fetch_list(tail + (panels + p) * t.panel_bytes);  // of the next columns
       out += widened_panel_bytes(t.k);
     }
   }
@@ -153,12 +159,14 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
     const auto* const list = reinterpret_cast<const std::uint32_t*>(tail);
     const auto count = list[0];
     if (count != remainder_list::too_many) {
-      const auto from_k = [](std::uint32_t entry, std::size_t least) {
-        return remainder_list::k(entry) < least;
-      };
-      const auto* const first = std::lower_bound(list + 1, list + 1 + count, k, from_k);
-      const auto* const last = std::lower_bound(first, list + 1 + count, k + length, from_k);
+      const auto* const end = list + 1 + count;
+      const auto* const first = std::lower_bound(
+          list + 1, end, k,
+          [](std::uint32_t entry, std::size_t least) { return remainder_list::k(entry) < least; });
+      const auto* const last = std::find_if(
+          first, end, [&](std::uint32_t entry) { return remainder_list::k(entry) >= k + length; });
       head.remainders = static_cast<std::uint32_t>(last - first);
+      fetch_list(last);  // of the next chunk
       head.wide = head.remainders > nr * units(length);
       if (!head.wide) {
         spread_bytes(codes, length, head, body);
@@ -168,6 +176,12 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
     }
     head = {.start = {}, .remainders = 0, .wide = true};
     spread_words(codes, length, body);
+  }
+  /// Where the remainders of a panel of one chunk are read from soon.
+  static void fetch_list(const void* list) {
+    QTK_UNROLL
+    for (std::size_t i = 0; i < 4; ++i)
+      __builtin_prefetch(static_cast<const std::byte*>(list) + 64 * i, 0, 2);
   }
   /// Four k of 16 columns as two halves.
   static void load_step(const std::byte* codes, __m256i (&halves)[2]) {
@@ -363,13 +377,11 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
     std::int32_t* const by_column = sums[0][0];
     for (std::size_t j = 0; j < nr; ++j)
       simd::store(by_column + 8 * j, _mm256_set1_epi32(head.start[j / 8][j % 8]));
-    for (const std::byte* const end = list + head.remainders * sizeof(remainder); list != end;
-         list += sizeof(remainder)) {
-      remainder x;
-      std::memcpy(&x, list, sizeof x);
-      const __m256i rows = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + x.k * Rows));
-      const __m256i products =
-          _mm256_maddubs_epi16(rows, _mm256_set1_epi32(static_cast<std::int32_t>(x.bytes)));
+    const auto* const entries = reinterpret_cast<const remainder*>(list);
+    for (std::size_t r = 0; r < head.remainders; ++r) {
+      const remainder& x = entries[r];
+      const __m256i four = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + x.k * Rows));
+      const __m256i products = _mm256_maddubs_epi16(four, broadcast4(&x.bytes));
       std::int32_t* const sum = by_column + x.sum;
       simd::store(sum, _mm256_add_epi32(simd::load(sum), _mm256_madd_epi16(products, ones)));
     }
