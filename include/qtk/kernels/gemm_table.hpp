@@ -63,7 +63,7 @@ inline constexpr auto gemm_table = [] {
 #endif
 #if QTK_X86_64
   row(isa::avx2) = make_gemm_row<avx2::gemm_f32_6x16>(
-      &gemm_entry_by_rows<avx2::gemm_u8s8s32_6x16c4, avx2::gemm_u8s8s32_8x16c12, 36>,
+      &gemm_entry_by_rows<avx2::gemm_u8s8s32_6x16c4, avx2::gemm_u8s8s32_8x16c12, 20>,
       &gemm_entry<avx2::gemm_s8s4s32_6x16c4>, &gemm_entry<avx2::gemm_s8s4f32_6x16c4>);
   row(isa::avx512) = make_gemm_row<avx512::gemm_f32_12x32>(nullptr, nullptr, nullptr);
   set(isa::avx_vnni, &gemm_entry<avx_vnni::gemm_6x16c4<std::uint8_t>>);

@@ -112,7 +112,7 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
   static constexpr gemm_op op = gemm_op::u8_s8;
   static constexpr isa target = isa::avx2;
   static constexpr const char* name = "gemm_u8s8s32_8x16c12";
-  static constexpr std::size_t mr = 8, mc = 288, kc = 768, direct_rows = 0;
+  static constexpr std::size_t mr = 8, mc = 288, kc = 1032, direct_rows = 0;
   static constexpr std::size_t k_unit = remainder_list::group;
   using a_packed = std::uint8_t;
   using widened = gemm_u8s8s32_8x16c12;
@@ -377,19 +377,18 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
     std::int32_t* const by_column = sums[0][0];
     for (std::size_t j = 0; j < nr; ++j)
       simd::store(by_column + 8 * j, _mm256_set1_epi32(head.start[j / 8][j % 8]));
-    const auto* const entries = reinterpret_cast<const remainder*>(list);
-    for (std::size_t r = 0; r < head.remainders; ++r) {
-      const remainder& x = entries[r];
-      const __m256i four = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + x.k * Rows));
-      const __m256i products = _mm256_maddubs_epi16(four, broadcast4(&x.bytes));
-      std::int32_t* const sum = by_column + x.sum;
+    const auto* x = reinterpret_cast<const remainder*>(list);
+    for (const auto* const end = x + head.remainders; x != end; ++x) {
+      const __m256i four = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + x->k * Rows));
+      const __m256i products = _mm256_maddubs_epi16(four, broadcast4(&x->bytes));
+      std::int32_t* const sum = by_column + x->sum;
       simd::store(sum, _mm256_add_epi32(simd::load(sum), _mm256_madd_epi16(products, ones)));
     }
     turn(sums[0]);
     turn(sums[1]);
   }
   /// 8 x 8, columns to rows.
-  static void turn(std::int32_t (&x)[8][8]) {
+  QTK_ALWAYS_INLINE static void turn(std::int32_t (&x)[8][8]) {
     __m256i pairs[8], fours[8];
     QTK_UNROLL
     for (std::size_t j = 0; j < 8; j += 2) {
