@@ -12,22 +12,24 @@ QTK_TARGET_BEGIN(QTK_FEATURES_AVX2)
 /// neither does it saturate, nor do the sums of three of them wrap once 128 * w is taken off, where
 ///   two weights of one sign that meet in a pair sum to at most 128:    255 * 128 < 2^15
 ///   six weights that meet in a lane have magnitudes of at most 255:    |a - 128| * 255 < 2^15
-/// On a bell curve nearly all are like that (sigma 32: all but 0.6 %; sigma 40: 2.6 %). What
-/// exceeds is taken off, listed behind the codes when a panel is packed, and added by itself. 8
-/// instructions for 96 products, where vpmaddwd takes 12: as bare loops 281 and 191 GOP/s (Zen 4;
-/// vpmaddubsw and vpmaddwd without a care for saturation: 236).
+/// On a bell curve nearly all are like that. What exceeds (sigma 32: 0.3 % of the weights) is taken
+/// off, listed behind the codes when a panel is packed, and added by itself. Panels with long lists
+/// are multiplied as int16.
+/// 8 instructions for 96 products, where vpmaddwd takes 12: as bare loops 281 and 191 GOP/s (Zen 4;
+/// vpmaddubsw and vpmaddwd without a care for saturation: 236; two vpmaddubsw at a time: 250; with
+/// vpsignb for |w|: 185; seven bits of a and then one: 142).
 namespace qtk::inline QTK_ABI::avx2 {
 
 /// What was taken off the weights of a panel: behind its codes.
 struct remainder_list {
-  static constexpr std::size_t nr = 16, group = 12;
+  static constexpr std::size_t nr = 16, group = 12, window = 96;
   static constexpr std::uint32_t too_many = ~std::uint32_t{0};  // a count
 
   [[nodiscard]] static constexpr std::size_t capacity(std::size_t k) noexcept {
     return k < std::size_t{1} << 20 ? k / 2 : 0;  // position and value share 32 bits
   }
   [[nodiscard]] static constexpr std::size_t bytes(std::size_t k) noexcept {
-    return round_up((1 + capacity(k)) * sizeof(std::uint32_t), 64);
+    return round_up((2 + capacity(k)) * sizeof(std::uint32_t), 64);
   }
   static std::uint32_t entry(std::size_t k, std::size_t column, int value) noexcept {
     return static_cast<std::uint32_t>(k * nr + column) << 8 | static_cast<std::uint8_t>(value);
@@ -59,40 +61,94 @@ struct remainder_list {
   }
 };
 
-/// Panels of both kernels below: steps of four k, pairs of each column side by side; then the
-/// remainders.
+/// Panels of both kernels below: steps of four k, pairs of each column side by side; then what the
+/// second makes of them.
 struct u8s8_panels {
   static constexpr std::size_t nr = remainder_list::nr, kr = 4;
   static constexpr std::size_t order(std::size_t j, std::size_t k) {
     return gemm_u8s8s32_6x16<kr>::order(j, k);
   }
-  static constexpr std::size_t tail_bytes(std::size_t k) { return remainder_list::bytes(k); }
+  /// The remainders, then a byte for each four k: where in its window of 96 k they come from.
+  static constexpr std::size_t tail_bytes(std::size_t k) {
+    return remainder_list::bytes(k) + round_up(k / kr + 2, 64);
+  }
 
-  /// The tail of a panel of k packed codes.
+  /// The tail of a panel of k packed codes. k of a remainder counts in the order of the tail.
   static void pack_tail(const std::byte* codes, std::size_t packed_k, std::byte* tail) noexcept {
     std::uint32_t count = 0;
-    const auto code = [&](std::size_t k, std::size_t j) {
-      if (k >= packed_k) return 0;
-      return int{static_cast<std::int8_t>(codes[k / kr * kr * nr + order(j, k % kr)])};
-    };
-    for (std::size_t g = 0; g < packed_k; g += remainder_list::group)
-      for (std::size_t pair = 0; pair < kr; pair += 2)
-        for (std::size_t j = 0; j < nr; ++j) {
-          int w[6], kept[6];
-          const auto k_of = [&](std::size_t i) { return g + i / 2 * kr + pair + i % 2; };
-          for (std::size_t i = 0; i < 6; ++i) w[i] = code(k_of(i), j);
-          remainder_list::split(w, kept);
-          for (std::size_t i = 0; i < 6; ++i) {
-            if (w[i] == kept[i]) continue;
-            if (count == remainder_list::capacity(packed_k)) {
-              std::memcpy(tail, &remainder_list::too_many, sizeof count);
-              return;
+    const auto order_at = static_cast<std::uint32_t>(remainder_list::bytes(packed_k));
+    std::memcpy(tail + sizeof count, &order_at, sizeof order_at);
+    auto* order_of = reinterpret_cast<std::uint8_t*>(tail) + order_at;
+    for (std::size_t k = 0; k < packed_k; k += remainder_list::window) {
+      const std::size_t steps =
+          std::min(remainder_list::window, round_up(packed_k - k, remainder_list::group)) / kr;
+      choose_order(codes + k * nr, packed_k - k, steps, order_of);
+      for (std::size_t u = 0; u < steps; u += 3)
+        for (std::size_t pair = 0; pair < kr; pair += 2)
+          for (std::size_t j = 0; j < nr; ++j) {
+            int w[6], kept[6];
+            for (std::size_t i = 0; i < 6; ++i)
+              w[i] = code(codes, packed_k, k + order_of[u + i / 2] * kr + pair + i % 2, j);
+            remainder_list::split(w, kept);
+            for (std::size_t i = 0; i < 6; ++i) {
+              if (w[i] == kept[i]) continue;
+              if (count == remainder_list::capacity(packed_k)) {
+                std::memcpy(tail, &remainder_list::too_many, sizeof count);
+                return;
+              }
+              const std::uint32_t entry =
+                  remainder_list::entry(k + (u + i / 2) * kr + pair + i % 2, j, w[i] - kept[i]);
+              std::memcpy(tail + (1 + ++count) * sizeof entry, &entry, sizeof entry);
             }
-            const std::uint32_t entry = remainder_list::entry(k_of(i), j, w[i] - kept[i]);
-            std::memcpy(tail + ++count * sizeof entry, &entry, sizeof entry);
           }
-        }
+      order_of += steps;
+    }
     std::memcpy(tail, &count, sizeof count);
+  }
+
+ private:
+  static int code(const std::byte* codes, std::size_t packed_k, std::size_t k, std::size_t j) {
+    if (k >= packed_k) return 0;
+    return int{static_cast<std::int8_t>(codes[k / kr * kr * nr + order(j, k % kr)])};
+  }
+  /// Threes of steps with few sums beyond 255, step by step the best that is left: at sigma 32 this
+  /// halves the remainders.
+  static void choose_order(const std::byte* codes, std::size_t packed_k, std::size_t steps,
+                           std::uint8_t* out) noexcept {
+    constexpr std::size_t most = remainder_list::window / kr;
+    __m256i sums[most][2];  // magnitudes of each pair, as far as they are kept
+    for (std::size_t s = 0; s < steps; ++s) {
+      alignas(32) std::int16_t lanes[32];
+      for (std::size_t j = 0; j < nr; ++j)
+        for (std::size_t pair = 0; pair < 2; ++pair) {
+          const int a = code(codes, packed_k, s * kr + 2 * pair, j);
+          const int b = code(codes, packed_k, s * kr + 2 * pair + 1, j);
+          const int sum = std::abs(a) + std::abs(b);
+          lanes[2 * j + pair] = static_cast<std::int16_t>(a * b > 0 ? std::min(sum, 128) : sum);
+        }
+      sums[s][0] = _mm256_load_si256(reinterpret_cast<const __m256i*>(lanes));
+      sums[s][1] = _mm256_load_si256(reinterpret_cast<const __m256i*>(lanes) + 1);
+      out[s] = static_cast<std::uint8_t>(s);
+    }
+    const auto beyond = [&](std::size_t a, std::size_t b, std::size_t c) {
+      __m256i over[2];
+      for (std::size_t h = 0; h < 2; ++h)
+        over[h] = _mm256_cmpgt_epi16(
+            _mm256_add_epi16(_mm256_add_epi16(sums[a][h], sums[b][h]), sums[c][h]),
+            _mm256_set1_epi16(255));
+      return std::popcount(
+          static_cast<std::uint32_t>(_mm256_movemask_epi8(_mm256_packs_epi16(over[0], over[1]))));
+    };
+    for (std::size_t u = 0; u + 3 < steps; u += 3) {
+      int least = 33;
+      std::size_t second = 0, third = 0;
+      for (std::size_t i = u + 1; i < steps && least != 0; ++i)
+        for (std::size_t j = i + 1; j < steps && least != 0; ++j)
+          if (const int count = beyond(out[u], out[i], out[j]); count < least)
+            least = count, second = i, third = j;
+      std::swap(out[u + 1], out[second]);
+      std::swap(out[u + 2], out[third]);
+    }
   }
 };
 
@@ -103,7 +159,7 @@ struct gemm_u8s8s32_6x16c4 : gemm_u8s8s32_6x16<4>, private u8s8_panels {
 };
 
 /// Sums of A's rows of bytes with a chunk of weights that `widen` has made ready:
-///   header | half 0 | half 1 | remainders
+///   header | half 0 | half 1 | first k of each step | remainders
 /// A half is 8 of the 16 columns: those that unpacking leaves together, 0-3 and 8-11, or the rest;
 /// for each 12 k three vectors of codes, and one of -128 times their sums: four loads for 8 rows.
 /// 8 x 8: 8 sums, 4 vectors of weights, one of ones and two of products; 6, 9 and 10 rows are as
@@ -113,7 +169,7 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
   static constexpr isa target = isa::avx2;
   static constexpr const char* name = "gemm_u8s8s32_8x16c12";
   static constexpr std::size_t mr = 8, mc = 288, kc = 1032, direct_rows = 0;
-  static constexpr std::size_t k_unit = remainder_list::group;
+  static constexpr std::size_t k_unit = remainder_list::window;
   using a_packed = std::uint8_t;
   using widened = gemm_u8s8s32_8x16c12;
   static constexpr std::size_t panels(std::size_t) { return 1; }
@@ -129,12 +185,13 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
     std::uint32_t remainders;
     bool wide;  // too many of them: what follows are int16, even k and odd k
   };
-  static constexpr std::size_t unit_bytes = 4 * 32;  // of a half, 12 k
+  static constexpr std::size_t unit_bytes = 4 * 32;                     // of a half, 12 k
+  static constexpr std::size_t from_bytes = 4 * sizeof(std::uint16_t);  // first k of each four
 
-  static constexpr std::size_t units(std::size_t k) { return ceil_div(k, k_unit); }
-  /// As int16, or as bytes and up to 16 remainders for 12 k: those cost what int16 does.
+  static constexpr std::size_t units(std::size_t k) { return ceil_div(k, remainder_list::group); }
+  /// As int16, or as bytes and up to 14 remainders for 12 k: those cost what int16 does.
   static constexpr std::size_t widened_panel_bytes(std::size_t k) {
-    return sizeof(header) + units(k) * k_unit * nr * sizeof(std::int16_t);
+    return sizeof(header) + units(k) * remainder_list::group * nr * sizeof(std::int16_t);
   }
 
   /// What of those is read for each tile.
@@ -158,18 +215,20 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
     std::byte* const body = out + sizeof(header);
     const auto* const list = reinterpret_cast<const std::uint32_t*>(tail);
     const auto count = list[0];
+    const auto* const order_of = reinterpret_cast<const std::uint8_t*>(tail) + list[1] + k / kr;
     if (count != remainder_list::too_many) {
-      const auto* const end = list + 1 + count;
+      const auto* const end = list + 2 + count;
       const auto* const first = std::lower_bound(
-          list + 1, end, k,
+          list + 2, end, k,
           [](std::uint32_t entry, std::size_t least) { return remainder_list::k(entry) < least; });
-      const auto* const last = std::find_if(
-          first, end, [&](std::uint32_t entry) { return remainder_list::k(entry) >= k + length; });
+      const auto* const last = std::find_if(first, end, [&](std::uint32_t entry) {
+        return remainder_list::k(entry) >= k + units(length) * remainder_list::group;
+      });
       head.remainders = static_cast<std::uint32_t>(last - first);
       fetch_list(last);  // of the next chunk
-      head.wide = head.remainders > nr * units(length);
+      head.wide = head.remainders > 14 * units(length);
       if (!head.wide) {
-        spread_bytes(codes, length, head, body);
+        spread_bytes(codes, order_of, length, head, body);
         take_off(first, k, length, head, body);
         return;
       }
@@ -190,17 +249,22 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
     halves[0] = _mm256_unpacklo_epi16(lo, hi);
     halves[1] = _mm256_unpackhi_epi16(lo, hi);
   }
-  static void spread_bytes(const std::byte* codes, std::size_t length, header& head,
-                           std::byte* body) {
+  static void spread_bytes(const std::byte* codes, const std::uint8_t* order_of, std::size_t length,
+                           header& head, std::byte* body) {
     const __m256i ones = _mm256_set1_epi8(1), pairs = _mm256_set1_epi16(1);
     __m256i start[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     const std::size_t half_bytes = units(length) * unit_bytes;
-    for (std::size_t k = 0; k < length; k += k_unit, body += unit_bytes) {
+    auto* from = reinterpret_cast<std::uint16_t*>(body + 2 * half_bytes);
+    constexpr std::size_t window_steps = remainder_list::window / kr;
+    for (std::size_t u = 0; u < units(length); ++u, body += unit_bytes, from += 4) {
       __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
       QTK_UNROLL
-      for (std::size_t s = 0; s < 3; ++s, codes += kr * nr) {
+      for (std::size_t s = 0; s < 3; ++s) {
+        const std::size_t step = 3 * u + s;
+        const std::size_t k = (step / window_steps * window_steps + order_of[step]) * kr;
+        from[s] = static_cast<std::uint16_t>(k);
         __m256i w[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-        if (k + s * kr < length) load_step(codes, w);
+        if (k < length) load_step(codes + k * nr, w);
         QTK_UNROLL
         for (std::size_t h = 0; h < 2; ++h) {
           _mm256_store_si256(reinterpret_cast<__m256i*>(body + h * half_bytes) + s, w[h]);
@@ -222,18 +286,20 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
   static void take_off(const std::uint32_t* first, std::size_t k0, std::size_t length, header& head,
                        std::byte* body) {
     const std::size_t half_bytes = units(length) * unit_bytes;
-    std::byte* out = body + 2 * half_bytes;
+    const auto* const from = reinterpret_cast<const std::uint16_t*>(body + 2 * half_bytes);
+    std::byte* out = body + 2 * half_bytes + units(length) * from_bytes;
     for (std::size_t r = 0; r < head.remainders; ++r, out += sizeof(remainder)) {
       const std::size_t k = remainder_list::k(first[r]) - k0, j = remainder_list::column(first[r]);
       const int value = remainder_list::value(first[r]);
       const std::size_t half = j / 4 % 2, column = j / 8 * 4 + j % 4;
-      std::byte* const unit = body + half * half_bytes + k / k_unit * unit_bytes;
-      add_to<std::int8_t>(unit + k % k_unit / kr * 32 + column * kr + k % kr, -value);
+      std::byte* const unit = body + half * half_bytes + k / remainder_list::group * unit_bytes;
+      add_to<std::int8_t>(unit + k % remainder_list::group / kr * 32 + column * kr + k % kr,
+                          -value);
       add_to<std::int16_t>(unit + 3 * 32 + column * 4 + k % kr / 2 * 2, 128 * value);
       head.start[half][column] -= 128 * value;
       const remainder x{
           static_cast<std::uint32_t>(static_cast<std::uint8_t>(value)) << 8 * (k % kr),
-          static_cast<std::uint16_t>(k / kr * kr),
+          from[k / remainder_list::group * 4 + k % remainder_list::group / kr],
           static_cast<std::uint16_t>((half * 8 + column) * 8),
       };
       std::memcpy(out, &x, sizeof x);
@@ -271,7 +337,8 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
     const std::byte* b = t.b + sizeof(header);
     alignas(32) std::int32_t sums[2][8][8];
     if (head.remainders != 0)
-      add_remainders<Rows>(t.a, head, b + 2 * units(t.k) * unit_bytes, sums);
+      add_remainders<Rows>(t.a, head, b + units(t.k) * (2 * unit_bytes + from_bytes), sums);
+    const std::byte* const order_of = b + units(t.k) * 2 * unit_bytes;
     fetch_stream fetch = t.fetch;
     for (std::size_t half = 0; half < 2; ++half) {
       __m256i acc[Rows];
@@ -280,16 +347,19 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
       else
         load_sums(t, half, head.start[half], 0, acc);
       const __m256i ones = _mm256_set1_epi16(1);
-      const std::uint8_t* a = t.a;
-      for (std::size_t u = units(t.k); u != 0; --u, a += k_unit * Rows, b += unit_bytes) {
+      const auto* from = reinterpret_cast<const std::uint16_t*>(order_of);
+      for (std::size_t u = units(t.k); u != 0; --u, from += 4, b += unit_bytes) {
         fetch.template advance<1, unit_bytes>();
         const auto* const codes = reinterpret_cast<const __m256i*>(b);
         const __m256i w0 = _mm256_load_si256(codes), w1 = _mm256_load_si256(codes + 1);
         const __m256i w2 = _mm256_load_si256(codes + 2), shift = _mm256_load_si256(codes + 3);
+        const std::uint8_t *a0 = t.a + from[0] * Rows, *a1 = t.a + from[1] * Rows,
+                           *a2 = t.a + from[2] * Rows;
+        __asm__("" : "+r"(a0), "+r"(a1), "+r"(a2));  // addresses of one register
         QTK_UNROLL
         for (std::size_t i = 0; i < Rows; ++i) {
-          const auto word = [&](std::size_t s) {
-            return reinterpret_cast<const four_bytes*>(a + (s * Rows + i) * kr);
+          const auto word = [&](const std::uint8_t* a) {
+            return reinterpret_cast<const four_bytes*>(a + i * kr);
           };
           __m256i x, y;
           __asm__(
@@ -305,7 +375,7 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
               "vpmaddwd %[ones], %[x], %[x]\n\t"
               "vpaddd %[x], %[sum], %[sum]"
               : [sum] "+x"(acc[i]), [x] "=&x"(x), [y] "=&x"(y)
-              : [a0] "m"(*word(0)), [a1] "m"(*word(1)), [a2] "m"(*word(2)), [w0] "x"(w0),
+              : [a0] "m"(*word(a0)), [a1] "m"(*word(a1)), [a2] "m"(*word(a2)), [w0] "x"(w0),
                 [w1] "x"(w1), [w2] "x"(w2), [shift] "x"(shift), [ones] "x"(ones));
         }
       }
