@@ -194,9 +194,11 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
     return sizeof(header) + units(k) * remainder_list::group * nr * sizeof(std::int16_t);
   }
 
-  /// What of those is read for each tile.
+  /// What a tile reads of them; half of it counts, so that a unit asks for one line and not for the
+  /// same twice.
+  static constexpr std::size_t counted_bytes = unit_bytes / 2;
   static constexpr std::size_t widened_read_bytes(std::size_t k) {
-    return 2 * units(k) * unit_bytes;
+    return 2 * units(k) * counted_bytes;
   }
 
   // ---- a chunk of weights, from k on, made ready
@@ -349,7 +351,7 @@ struct gemm_u8s8s32_8x16c12 : u8s8_panels {
       const __m256i ones = _mm256_set1_epi16(1);
       const auto* from = reinterpret_cast<const std::uint16_t*>(order_of);
       for (std::size_t u = units(t.k); u != 0; --u, from += 4, b += unit_bytes) {
-        fetch.template advance<1, unit_bytes>();
+        fetch.template advance<1, counted_bytes>();
         const auto* const codes = reinterpret_cast<const __m256i*>(b);
         const __m256i w0 = _mm256_load_si256(codes), w1 = _mm256_load_si256(codes + 1);
         const __m256i w2 = _mm256_load_si256(codes + 2), shift = _mm256_load_si256(codes + 3);
