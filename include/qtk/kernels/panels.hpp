@@ -22,11 +22,13 @@ struct alignas(64) packed_prefix {
 ///   prefix | panel 0 | panel 1 | ...       panel: nr columns, zero padded, starts a cache line
 ///   panel  = group 0 | group 1 | ...       group: header and codes; one group where nothing varies
 ///   group  = header  | codes               codes: k in steps of kr, each nr x kr as Kernel::order
+/// A kernel with tail_bytes(k) has something of its own behind the codes of a panel.
 template <class Kernel>
 struct panel_layout : k_layout {
   using traits = gemm_op_traits<Kernel::op>;
   static constexpr std::size_t nr = Kernel::nr, kr = Kernel::kr;
   static constexpr std::size_t header_bytes = traits::header_bytes * nr;
+  static constexpr bool has_tails = requires { Kernel::tail_bytes(0); };
 
   std::size_t N = 0;
   std::size_t group_bytes = 0;  // header and codes of a full group
@@ -37,7 +39,7 @@ struct panel_layout : k_layout {
       : k_layout(k, traits::grouped ? group : k, kr),
         N(n),
         group_bytes(header_bytes + code_bytes(group_k)),
-        panel_bytes(round_up(groups * header_bytes + code_bytes(packed_k), 64)) {}
+        panel_bytes(round_up(tail_begin() + tail_bytes(packed_k), 64)) {}
   explicit panel_layout(const packed_prefix& p) noexcept : panel_layout(p.N, p.K, p.group_size) {
     symmetric = p.symmetric;
   }
@@ -50,6 +52,18 @@ struct panel_layout : k_layout {
   }
   [[nodiscard]] const std::byte* panel(const void* packed, std::size_t index) const noexcept {
     return static_cast<const std::byte*>(packed) + sizeof(packed_prefix) + index * panel_bytes;
+  }
+  [[nodiscard]] const std::byte* tail(const void* packed, std::size_t index) const noexcept {
+    return panel(packed, index) + tail_begin();
+  }
+  [[nodiscard]] constexpr std::size_t tail_begin() const noexcept {
+    return groups * header_bytes + code_bytes(packed_k);
+  }
+
+ private:
+  [[nodiscard]] static constexpr std::size_t tail_bytes(std::size_t k) noexcept {
+    if constexpr (has_tails) return Kernel::tail_bytes(k);
+    return 0;
   }
 };
 
@@ -133,6 +147,8 @@ void pack_weights(const gemm_weights& w, void* packed) noexcept {
               p / Kernel::kr * (Kernel::nr * Kernel::kr) + Kernel::order(j, p % Kernel::kr));
         }
     }
+    if constexpr (panel_layout<Kernel>::has_tails)
+      Kernel::pack_tail(panel + layout.header_bytes, layout.packed_k, panel + layout.tail_begin());
   }
 }
 
