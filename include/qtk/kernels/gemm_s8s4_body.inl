@@ -25,7 +25,7 @@ inline void gemm_s8s4_run(const gemm_tile<std::int8_t, float>& t) {
   for (std::size_t left = t.k; left != 0; group += t.group_bytes, a_sums += Rows) {
     const std::size_t length = left < t.group_k ? left : t.group_k;
     left -= length;
-    fetch.template advance<Panels, header_bytes>();
+    fetch.template advance<Panels, header_bytes, 8>();
     __asm__("" : "+r"(c));  // or g++ 12 keeps it in registers, and spills those
     typename simd::i32 dots[Rows][columns];
     Kernel::template multiply<Rows, Panels>(a, group + header_bytes, t.panel_bytes, fetch, length,

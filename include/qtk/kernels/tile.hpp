@@ -21,15 +21,20 @@ struct fetch_stream {
   std::size_t step = 0;
   std::size_t panel_bytes = 0;
 
-  /// For each panel, while Bytes of it are consumed.
-  template <std::size_t Panels, std::size_t Bytes>
+  /// For each panel, while Bytes of it are consumed. Of `Many` panels or more every second line: so
+  /// many streams are found by the CPU's own prefetchers, which fill in the rest and have more
+  /// requests under way than it takes from a program (4 x 4096 x 4096, AVX-512, int8: 92 instead of
+  /// 84 % of the bandwidth). They are late where there is much to compute for a line.
+  template <std::size_t Panels, std::size_t Bytes, std::size_t Many = 4>
   QTK_ALWAYS_INLINE void advance() noexcept {
-    constexpr std::size_t lines = ceil_div(Bytes, 64);
-    QTK_UNROLL
-    for (std::size_t i = 0; i < lines; ++i) {
+    constexpr std::size_t lines = ceil_div(Bytes, 64), stride = Panels < Many ? 1 : 2;
+    if (lines >= stride || reinterpret_cast<std::uintptr_t>(next) % (stride * 64) < 64) {
       QTK_UNROLL
-      for (std::size_t p = 0; p < Panels; ++p)
-        __builtin_prefetch(next + p * panel_bytes + i * step, 0, 2);
+      for (std::size_t i = 0; i < lines; i += stride) {
+        QTK_UNROLL
+        for (std::size_t p = 0; p < Panels; ++p)
+          __builtin_prefetch(next + p * panel_bytes + i * step, 0, 2);
+      }
     }
     next += step * Bytes / 64;
   }
