@@ -190,6 +190,10 @@ class gemm_driver {
       for (std::size_t p = 0, count; p < panels; p += count) {
         count = p + wide <= panels ? wide : 1;
         tile.b = b + p * tile.panel_bytes;
+        if constexpr (Kernel::op == gemm_op::s8_s4)
+          tile.zero_points = reinterpret_cast<const std::int8_t*>(
+                                 layout_.panel(args_.b, first + p) + layout_.trailer) +
+                             group * nr;
         tile.c = k == 0 && last ? local : scratch_.sums + begin * nc + p * nr * rows;
         const std::size_t stored = p * layout_.panel_bytes;
         tile.fetch = fetch_for(t, next + stored, length);

@@ -22,6 +22,7 @@ struct alignas(64) packed_prefix {
 ///   prefix | panel 0 | panel 1 | ...       panel: nr columns, zero padded, starts a cache line
 ///   panel  = group 0 | group 1 | ...       group: header and codes; one group where nothing varies
 ///   group  = header  | codes               codes: k in steps of kr, each nr x kr as Kernel::order
+/// and behind the groups of a panel of s8_s4 their zero points, (groups, nr) int8.
 template <class Kernel>
 struct panel_layout : k_layout {
   using traits = gemm_op_traits<Kernel::op>;
@@ -30,6 +31,7 @@ struct panel_layout : k_layout {
 
   std::size_t N = 0;
   std::size_t group_bytes = 0;  // header and codes of a full group
+  std::size_t trailer = 0;      // where the zero points of a panel of s8_s4 begin
   std::size_t panel_bytes = 0;
   bool symmetric = false;
 
@@ -37,7 +39,8 @@ struct panel_layout : k_layout {
       : k_layout(k, traits::grouped ? group : k, kr),
         N(n),
         group_bytes(header_bytes + code_bytes(group_k)),
-        panel_bytes(round_up(groups * header_bytes + code_bytes(packed_k), 64)) {}
+        trailer(groups * header_bytes + code_bytes(packed_k)),
+        panel_bytes(round_up(trailer + groups * traits::trailer_bytes * nr, 64)) {}
   explicit panel_layout(const packed_prefix& p) noexcept : panel_layout(p.N, p.K, p.group_size) {
     symmetric = p.symmetric;
   }
@@ -73,10 +76,11 @@ void copy_code(const gemm_weights& w, std::size_t n, std::size_t k, std::byte* c
   }
 }
 
-/// Header of group g for `columns` columns from n. Zero points lie within the range of the codes.
+/// Header of group g, and its zero points, for `columns` columns from n. Zero points lie within the
+/// range of the codes.
 template <class Kernel>
 void write_header(const gemm_weights& w, const panel_layout<Kernel>& layout, std::size_t n,
-                  std::size_t columns, std::size_t g, std::byte* header) noexcept {
+                  std::size_t columns, std::size_t g, std::byte* panel) noexcept {
   using traits = gemm_op_traits<Kernel::op>;
   const auto zero_point = [&](std::size_t at) {
     const int stored_as = traits::weight_bits == 4 && !w.unsigned_codes ? 8 : 0;
@@ -97,8 +101,11 @@ void write_header(const gemm_weights& w, const panel_layout<Kernel>& layout, std
       for (std::size_t k = 0; k < w.K; ++k) numbers[j] += row[k];
     }
   }
+  std::byte* const header = panel + g * layout.group_bytes;
   std::memcpy(header, scales, sizeof scales);
-  if constexpr (traits::grouped)
+  if constexpr (traits::trailer_bytes != 0)
+    std::memcpy(panel + layout.trailer + g * sizeof zero_points, zero_points, sizeof zero_points);
+  else if constexpr (traits::grouped)
     std::memcpy(header + sizeof scales, zero_points, sizeof zero_points);
   else
     std::memcpy(header + sizeof scales, numbers, sizeof numbers);
@@ -119,10 +126,9 @@ void pack_weights(const gemm_weights& w, void* packed) noexcept {
   for (std::size_t n = 0; n < w.N; n += Kernel::nr, panel += layout.panel_bytes) {
     const std::size_t columns = std::min(Kernel::nr, w.N - n);
     for (std::size_t g = 0; g < layout.groups; ++g) {
-      std::byte* const group = panel + g * layout.group_bytes;
       if constexpr (traits::header_bytes != 0)
-        detail::write_header<Kernel>(w, layout, n, columns, g, group);
-      std::byte* const codes = group + layout.header_bytes;
+        detail::write_header<Kernel>(w, layout, n, columns, g, panel);
+      std::byte* const codes = panel + g * layout.group_bytes + layout.header_bytes;
       const std::size_t begin = g * layout.group_size;
       const std::size_t end = std::min(w.K, begin + layout.group_size);
       for (std::size_t j = 0; j < columns; ++j)
