@@ -24,7 +24,8 @@ struct fetch_stream {
   /// For each panel, while Bytes of it are consumed. Of `Many` panels or more every second line: so
   /// many streams are found by the CPU's own prefetchers, which fill in the rest and have more
   /// requests under way than it takes from a program (4 x 4096 x 4096, AVX-512, int8: 92 instead of
-  /// 84 % of the bandwidth). They are late where there is much to compute for a line.
+  /// 84 % of the bandwidth). They are late where there is much
+  /// to compute for a line: four panels of int4 are few (AVX2, M = 1: 66 instead of 75 %).
   template <std::size_t Panels, std::size_t Bytes, std::size_t Many = 4>
   QTK_ALWAYS_INLINE void advance() noexcept {
     constexpr std::size_t lines = ceil_div(Bytes, 64), stride = Panels < Many ? 1 : 2;
