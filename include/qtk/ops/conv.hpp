@@ -164,7 +164,7 @@ class conv2d {
       args.image_zero_point = q.zero_point - (kernel.signed_image ? 128 : 0);
       const row_range given = image_arrangement::inside(x_shape, window_, rows);
       const bool whole = given.end - given.begin == x_shape[2];
-      const std::size_t runs = whole ? 1 : x_shape[1], step = elements / runs;
+      const std::size_t step = whole ? elements : x_shape[2] * x_shape[3];
       const std::size_t skip = given.begin * x_shape[3];
       const std::size_t n = whole ? elements : (given.end - given.begin) * x_shape[3];
       for (std::size_t i = skip; i < elements; i += step) {
