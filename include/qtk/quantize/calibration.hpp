@@ -39,6 +39,8 @@ inline constexpr calibration calibrations[] = {calibration::min_max, calibration
 ///   any_observer p = percentile(0.999);
 class any_observer {
  public:
+  using variant = std::variant<min_max, moving_average, percentile, entropy, mse>;
+
   /// With default options. `codes` and `how` are those that the range is for: entropy and mse weigh
   /// the steps they give.
   explicit any_observer(calibration what = calibration::min_max, code_range codes = codes_of<int8>,
@@ -61,7 +63,7 @@ class any_observer {
     }
   }
   template <class O>
-  requires(!std::same_as<O, any_observer> && observer<O>)
+  requires(!std::same_as<O, any_observer> && std::constructible_from<variant, O>)
       any_observer(O o)  // NOLINT(google-explicit-constructor)
       : value_(std::move(o)) {}
 
@@ -92,7 +94,7 @@ class any_observer {
   }
 
  private:
-  std::variant<min_max, moving_average, percentile, entropy, mse> value_;
+  variant value_;
 };
 static_assert(observer<any_observer>);
 

@@ -65,19 +65,23 @@ struct fixed_point {
   friend constexpr bool operator==(const fixed_point&, const fixed_point&) = default;
 };
 
-/// acc * m, saturated to int32, rounded half away from zero, and twice: to 31 bits, then by the
-/// right shift (gemmlowp's SaturatingRoundingDoublingHighMul and RoundingDivideByPOT, on Arm the
-/// instructions SQRDMULH and SRSHL). At most 0.75 from the exact product, and 2^-31 of it.
+/// acc * m, saturated to int32. Rounds half away from zero, and twice where m < 1/2: to 31 bits,
+/// then by the right shift (gemmlowp's SaturatingRoundingDoublingHighMul and RoundingDivideByPOT,
+/// bit by bit where nothing saturates; of halves below zero the first takes the upper). At most
+/// 0.75 from the exact product, and 2^-31 of it.
 [[nodiscard]] constexpr std::int32_t multiply(std::int32_t acc, fixed_point m) noexcept {
-  if (m.shift < -31) return 0;  // |acc * m| < 1/2
-  const int left = m.shift > 0 ? m.shift : 0, right = m.shift < 0 ? -m.shift : 0;
-  const auto shifted = saturate_cast<std::int32_t>(std::int64_t{acc} << (left < 31 ? left : 31));
-  const std::int64_t product = std::int64_t{shifted} * m.mantissa;
-  const std::int64_t half = std::int64_t{1} << 30;
-  const auto high = static_cast<std::int32_t>((product + (product >= 0 ? half : 1 - half)) /
-                                              (std::int64_t{1} << 31));
-  const std::int64_t mask = (std::int64_t{1} << right) - 1;
-  return static_cast<std::int32_t>((std::int64_t{high} >> right) +
+  using limits = std::numeric_limits<std::int32_t>;
+  if (m.shift > 31) return acc == 0 ? 0 : acc < 0 ? limits::min() : limits::max();
+  if (m.shift < -31) return 0;
+  const int first = m.shift > 0 ? 31 - m.shift : 31, second = m.shift < 0 ? -m.shift : 0;
+  const std::int64_t product = std::int64_t{acc} * m.mantissa;
+  const std::int64_t half = (std::int64_t{1} << first) / 2;
+  const auto high = saturate_cast<std::int32_t>((product + (product >= 0 ? half
+                                                            : half == 0  ? 0
+                                                                         : 1 - half)) /
+                                                (std::int64_t{1} << first));
+  const std::int64_t mask = (std::int64_t{1} << second) - 1;
+  return static_cast<std::int32_t>((std::int64_t{high} >> second) +
                                    ((high & mask) > (mask >> 1) + (high < 0)));
 }
 
