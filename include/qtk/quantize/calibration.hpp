@@ -44,24 +44,8 @@ class any_observer {
   /// With default options. `codes` and `how` are those that the range is for: entropy and mse weigh
   /// the steps they give.
   explicit any_observer(calibration what = calibration::min_max, code_range codes = codes_of<int8>,
-                        symmetry how = symmetry::symmetric) {
-    switch (what) {
-      case calibration::moving_average:
-        value_.emplace<moving_average>();
-        break;
-      case calibration::percentile:
-        value_.emplace<percentile>();
-        break;
-      case calibration::entropy:
-        value_.emplace<entropy>(codes, how);
-        break;
-      case calibration::mse:
-        value_.emplace<mse>(codes, how);
-        break;
-      case calibration::min_max:
-        break;
-    }
-  }
+                        symmetry how = symmetry::symmetric)
+      : value_(make(what, codes, how)) {}
   template <class O>
   requires(!std::same_as<O, any_observer> && std::constructible_from<variant, O>)
       any_observer(O o)  // NOLINT(google-explicit-constructor)
@@ -94,6 +78,22 @@ class any_observer {
   }
 
  private:
+  [[nodiscard]] static variant make(calibration what, code_range codes, symmetry how) {
+    switch (what) {
+      case calibration::moving_average:
+        return moving_average();
+      case calibration::percentile:
+        return percentile();
+      case calibration::entropy:
+        return entropy(codes, how);
+      case calibration::mse:
+        return mse(codes, how);
+      case calibration::min_max:
+        break;
+    }
+    return min_max();
+  }
+
   variant value_;
 };
 static_assert(observer<any_observer>);

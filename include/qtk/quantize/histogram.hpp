@@ -43,16 +43,14 @@ class histogram {
     std::uint64_t* const sides[2] = {positive_.data(), negative_.data()};
     const std::uint32_t most = 24 - static_cast<std::uint32_t>(std::countr_zero(bins_)) + top_;
     for (const float x : values) {
-      const auto bits = std::bit_cast<std::uint32_t>(x);
-      const std::uint32_t magnitude = bits & 0x7fffffffu;
+      const std::uint32_t magnitude = std::bit_cast<std::uint32_t>(x) & 0x7fffffffu;
       if (magnitude > 0x7f800000u) [[unlikely]]
         continue;
-      // |x| = mantissa * 2^(exponent - 150), subnormals with the exponent 1; its bin is |x| /
-      // width.
+      // |x| = mantissa * 2^(exponent - 150), subnormals with the exponent 1.
       const std::uint32_t exponent = std::max(magnitude >> 23, 1u);
       const std::uint32_t mantissa = magnitude - ((exponent - 1) << 23);
       const std::uint32_t bin = mantissa >> std::min(most - exponent, 31u);
-      ++sides[bits > 0x80000000u][bin + (magnitude != 0)];
+      ++sides[x < 0.0f][bin + (magnitude != 0)];
     }
   }
 
@@ -96,9 +94,8 @@ class histogram {
   /// The range cut at -below * width and above * width; where nothing is cut off, the exact end.
   [[nodiscard]] value_range cut(std::size_t below, std::size_t above) const noexcept {
     const double w = width();  // the products are exact
-    const auto lo = static_cast<float>(-static_cast<double>(below) * w);
-    const auto hi = static_cast<float>(static_cast<double>(above) * w);
-    return {std::max(range().lo, lo), std::min(range().hi, hi)};
+    return {static_cast<float>(std::max(double{range().lo}, -static_cast<double>(below) * w)),
+            static_cast<float>(std::min(double{range().hi}, static_cast<double>(above) * w))};
   }
 
  private:

@@ -31,7 +31,7 @@ class tensor_observer {
   }
 
   /// One batch. qtk::error where the number of channels changed, or naming row and column of a NaN
-  /// or an infinity.
+  /// or an infinity, when the rows before it have been seen.
   void observe(tensor_view<const fp32> x) {
     const block_grid blocks(x.shape(), granularity_.block(x.shape()));
     grow(blocks.size());
