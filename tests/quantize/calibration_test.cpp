@@ -192,7 +192,7 @@ TEST_CASE("entropy finds the least divergence", "[quantize]") {
     auto x = map(qtk_test::normal(3000, 60 + seed), [](float v) { return v * v * v; });
     if (seed % 3 == 1) x = map(x, relu);
     if (seed % 3 == 2) x = map(x, [](float v) { return std::round(v * 4.0f); });  // empty bins
-    histogram h(512);
+    value_histogram h(512);
     h.observe(x);
     for (const code_range codes : {codes_of<int8>, codes_of<int4>, codes_of<uint8>})
       for (const symmetry how : {sym, asym}) {

@@ -30,7 +30,7 @@ constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 constexpr float smallest = std::numeric_limits<float>::denorm_min();
 constexpr float largest = std::numeric_limits<float>::max();
 
-bool same(const histogram& a, const histogram& b) {
+bool same(const value_histogram& a, const value_histogram& b) {
   const auto equal = [](auto x, auto y) {
     return std::equal(x.begin(), x.end(), y.begin(), y.end());
   };
@@ -55,7 +55,7 @@ TEST_CASE("histogram: every value is in its bin, however the range grew", "[quan
   for (const std::size_t bins : {std::size_t{256}, std::size_t{2048}}) {
     std::vector<float> x = all_magnitudes(20000, 5);
     std::sort(x.begin(), x.end(), [](float a, float b) { return std::fabs(a) < std::fabs(b); });
-    histogram h(bins);
+    value_histogram h(bins);
     for (std::size_t n = 0; n < x.size(); n += 500) {
       h.observe(std::span(x).subspan(n, 500));
       const double w = h.width();
@@ -85,31 +85,31 @@ TEST_CASE("histogram: every value is in its bin, however the range grew", "[quan
 
 TEST_CASE("histogram: neither order nor pieces nor parts matter", "[quantize]") {
   std::vector<float> x = all_magnitudes(5000, 6);
-  histogram whole;
+  value_histogram whole;
   whole.observe(x);
   std::mt19937 generator(7);
   for (int round = 0; round < 20; ++round) {
     std::shuffle(x.begin(), x.end(), generator);
-    histogram parts[3];
+    value_histogram parts[3];
     for (std::size_t i = 0; i < x.size();) {
       const std::size_t n = std::min<std::size_t>(1 + generator() % 900, x.size() - i);
       parts[generator() % 3].observe(std::span(x).subspan(i, n));
       i += n;
     }
-    histogram merged;  // nothing seen: merging is copying
-    for (const histogram& part : parts) merged.merge(part);
+    value_histogram merged;  // nothing seen: merging is copying
+    for (const value_histogram& part : parts) merged.merge(part);
     REQUIRE(same(merged, whole));
   }
 }
 
 TEST_CASE("histogram: nothing, zeros, extremes, NaN and infinities", "[quantize]") {
-  histogram none;
+  value_histogram none;
   CHECK_FALSE(none.has_shape());
   CHECK(none.range() == value_range{0.0f, 0.0f});
   CHECK(none.positive().empty());
 
   const float odd[] = {not_a_number, -not_a_number, 0.0f, -0.0f, smallest, -largest};
-  histogram h;
+  value_histogram h;
   h.observe(odd);
   CHECK(h.zeros() == 2);
   CHECK(h.range() == value_range{-largest, smallest});
@@ -120,15 +120,15 @@ TEST_CASE("histogram: nothing, zeros, extremes, NaN and infinities", "[quantize]
   CHECK(h.cut(1024, 1) == value_range{-0x1p127f, smallest});
 
   const float infinite[] = {1.0f, infinity};
-  histogram broken;
+  value_histogram broken;
   broken.observe(infinite);
   CHECK_FALSE(broken.has_shape());
   CHECK(broken.range().hi == infinity);
 
-  CHECK_THROWS_AS(histogram(1000), error);
-  CHECK_THROWS_AS(histogram(128), error);
-  CHECK_THROWS_AS(histogram(std::size_t{1} << 21), error);
-  CHECK_THROWS_AS(histogram(256).merge(histogram(512)), error);
+  CHECK_THROWS_AS(value_histogram(1000), error);
+  CHECK_THROWS_AS(value_histogram(128), error);
+  CHECK_THROWS_AS(value_histogram(std::size_t{1} << 21), error);
+  CHECK_THROWS_AS(value_histogram(256).merge(value_histogram(512)), error);
 }
 
 TEST_CASE("observers need as much memory for much data as for little", "[quantize]") {

@@ -131,7 +131,7 @@ class entropy {
 
   code_range codes_;
   symmetry how_;
-  histogram values_;
+  value_histogram values_;
 };
 static_assert(observer<entropy>);
 

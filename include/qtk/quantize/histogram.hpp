@@ -24,10 +24,10 @@ namespace qtk::inline QTK_ABI {
 ///
 /// Zeros have a counter of their own: every quantizer keeps them exactly. NaN is ignored; an
 /// infinity shows in range() alone. Memory: 8 * bins bytes, twice that with negative values.
-class histogram {
+class value_histogram {
  public:
   /// `bins` a power of two, 256 to 2^20.
-  explicit histogram(std::size_t bins = 2048) : bins_(bins) {
+  explicit value_histogram(std::size_t bins = 2048) : bins_(bins) {
     QTK_CHECK(std::has_single_bit(bins) && bins >= 256 && bins <= std::size_t{1} << 20, "histogram",
               bins, " bins: not a power of two from 256 to 2^20");
   }
@@ -55,7 +55,7 @@ class histogram {
   }
 
   /// As if this had seen the other's values too. qtk::error for another number of bins.
-  void merge(const histogram& other) {
+  void merge(const value_histogram& other) {
     QTK_CHECK(bins_ == other.bins_, "histogram", bins_, " bins merged with ", other.bins_);
     grow(other.top_);
     const auto add = [&](std::vector<std::uint64_t>& to, const std::vector<std::uint64_t>& from) {

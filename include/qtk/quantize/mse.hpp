@@ -105,7 +105,7 @@ class mse {
 
   code_range codes_;
   symmetry how_;
-  histogram values_;
+  value_histogram values_;
 };
 static_assert(observer<mse>);
 

@@ -60,7 +60,7 @@ class percentile {
 
   double fraction_;
   tails which_;
-  histogram values_;
+  value_histogram values_;
 };
 static_assert(observer<percentile>);
 
