@@ -15,7 +15,8 @@
 ///     }
 ///
 /// real = scale * (code - zero_point). Equal bytes on every CPU, compiler and number of threads;
-/// NaN and infinities raise qtk::error with their place.
+/// NaN and infinities raise qtk::error with their place. Ranges chosen from data:
+/// qtk/calibrate.hpp.
 
 #include "qtk/quantize/clip.hpp"
 #include "qtk/quantize/hqq.hpp"

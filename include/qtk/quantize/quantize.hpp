@@ -51,6 +51,38 @@ void for_runs(const block_grid& blocks, std::size_t r, std::size_t cols, const B
   return along * s.product(d + 1, s.rank() - 1);
 }
 
+/// Shows rows [begin, end) to the observers of their blocks.
+template <class Observer>
+void observe_rows(tensor_view<const fp32> x, const block_grid& blocks, std::size_t begin,
+                  std::size_t end, std::span<Observer> observers, std::string_view where) {
+  for (std::size_t r = begin; r < end; ++r) {
+    check_row(x, r, where);
+    for_runs(blocks, r, x.cols(), [&](std::size_t c, std::size_t n, std::size_t block) {
+      observers[block].observe(std::span(x.row(r) + c, n));
+    });
+  }
+}
+
+/// No zero points where all are 0: what `quantization` calls symmetric.
+inline void drop_zero_points(quantization& q) {
+  if (std::all_of(q.zero_points.begin(), q.zero_points.end(), [](auto z) { return z == 0; }))
+    q.zero_points.clear();
+}
+
+/// Scales, and zero points where any is not 0.
+template <class Observer>
+[[nodiscard]] quantization quantization_of(std::span<const Observer> observers, const shape& block,
+                                           code_range codes, symmetry how) {
+  quantization q{.block = block, .scales = {}, .zero_points = {}};
+  for (const Observer& o : observers) {
+    const block_scale b = choose_params(o.range(), codes, how);
+    q.scales.push_back(b.scale);
+    q.zero_points.push_back(b.zero_point);
+  }
+  drop_zero_points(q);
+  return q;
+}
+
 /// Codes of one row where the format packs several into a byte.
 template <quantized_format F>
 void pack_row(const typename F::value_type* codes, std::size_t n, typename F::storage_type* row) {
@@ -65,12 +97,6 @@ template <quantized_format F>
 void check_codes(code_range codes, std::string_view where) {
   QTK_CHECK(F::code_min <= codes.min && codes.min < codes.max && codes.max <= F::code_max, where,
             "codes ", codes.min, " to ", codes.max, " in ", name(F::id));
-}
-
-/// No zero points where all are 0: what `quantization` calls symmetric.
-inline void drop_zero_points(quantization& q) {
-  if (std::all_of(q.zero_points.begin(), q.zero_points.end(), [](auto z) { return z == 0; }))
-    q.zero_points.clear();
 }
 
 inline void check_blocks(const shape& s, const quantization* q, std::string_view where) {
@@ -93,25 +119,15 @@ template <quantized_format F, observer Observer = min_max>
                                                const Observer& prototype = {},
                                                code_range codes = codes_of<F>) {
   detail::check_codes<F>(codes, "quantize");
-  quantization q{.block = g.block(x.shape()), .scales = {}, .zero_points = {}};
-  const block_grid blocks(x.shape(), q.block);
+  const shape block = g.block(x.shape());
+  const block_grid blocks(x.shape(), block);
   std::vector<Observer> observers(blocks.size(), prototype);
-  const std::size_t band = detail::rows_per_band(x.shape(), q.block);
+  const std::size_t band = detail::rows_per_band(x.shape(), block);
   detail::for_ranges(ceil_div(x.rows(), band), executor, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t r = begin * band; r < std::min(end * band, x.rows()); ++r) {
-      check_row(x, r, "quantize");
-      detail::for_runs(blocks, r, x.cols(), [&](std::size_t c, std::size_t n, std::size_t block) {
-        observers[block].observe(std::span(x.row(r) + c, n));
-      });
-    }
+    detail::observe_rows(x, blocks, begin * band, std::min(end * band, x.rows()),
+                         std::span(observers), "quantize");
   });
-  for (const Observer& o : observers) {
-    const block_scale b = choose_params(o.range(), codes, how);
-    q.scales.push_back(b.scale);
-    q.zero_points.push_back(b.zero_point);
-  }
-  detail::drop_zero_points(q);
-  return q;
+  return detail::quantization_of<Observer>(observers, block, codes, how);
 }
 
 /// The codes of x under a given quantization, into `codes` (whose own quantization is not touched):
