@@ -102,6 +102,11 @@ class gemm_driver {
     }
   };
 
+  /// Digits: blocks of groups that are whole.
+  [[nodiscard]] static constexpr std::size_t blocks(const layout_type& layout) noexcept {
+    return layout.block(layout.groups * layout.group_k, Kernel::block);
+  }
+
   gemm_driver(const gemm_args& args, const layout_type& layout, std::size_t m,
               std::size_t rows) noexcept
       : args_(args),
@@ -115,11 +120,6 @@ class gemm_driver {
   }
 
   [[nodiscard]] bool widening() const noexcept { return widens && rows_ > direct_rows; }
-
-  /// Digits: blocks of groups that are whole.
-  [[nodiscard]] static constexpr std::size_t blocks(const layout_type& layout) noexcept {
-    return layout.block(layout.groups * layout.group_k, Kernel::block);
-  }
 
   /// Packed k between two visits to a tile. One tile of rows keeps nothing in a cache.
   [[nodiscard]] static std::size_t k_block(const layout_type& layout, std::size_t rows) noexcept {
@@ -344,6 +344,7 @@ inline constexpr gemm_kernel gemm_entry{
     Kernel::mr,
     Kernel::nr,
     Kernel::kr,
+    digits_of<Kernel> != 1,
     &gemm_driver<Kernel>::packed_bytes,
     &pack_weights<Kernel>,
     &gemm_driver<Kernel>::workspace_bytes,
