@@ -71,9 +71,9 @@ struct gemm_f32_digits : Steps {
     __m512i most = _mm512_setzero_si512();
     for (std::size_t i = 0; i < n; i += 16)
       most = _mm512_max_epi32(most, _mm512_castps_si512(_mm512_abs_ps(load(x + i, n - i))));
-    const std::int32_t bits = _mm512_reduce_max_epi32(most);
+    const auto bits = static_cast<std::uint32_t>(_mm512_reduce_max_epi32(most));
     // Carries where v would pass 0x7f7f7f. Below 2^-100 the unit stays what it is there.
-    const std::int32_t exponent = std::max((bits + 0x10101) >> 23, 27);
+    const std::uint32_t exponent = std::max((bits + 0x10101) >> 23, 27u);
     const float inverse = std::bit_cast<float>((276 - exponent) << 23);
     const __m512i halves = _mm512_set1_epi32(0x808080);
     // In each lane d0 of four floats, d1, d2: for steps of 8, pairs of lanes side by side.
