@@ -110,7 +110,9 @@ double check_product(const qtk::gemm_kernel& kernel, const problem& p, std::mt19
   for (std::size_t m = 0; m < p.M; ++m)
     for (std::size_t n = 0; n < p.N; ++n) {
       const auto e = qtk::reference::product(op, w, args, m, n);
-      const double bound = (static_cast<double>(p.K) + 8.0) * 0x1p-23 * e.magnitude + 1e-30;
+      const double split = kernel.splits ? qtk::reference::split_magnitude(op, w, args, m, n) : 0.0;
+      const double bound =
+          (static_cast<double>(p.K) + 8.0) * 0x1p-23 * e.magnitude + 0x1p-22 * split + 1e-30;
       const double off = std::fabs(static_cast<double>(c[m * p.N + n]) - e.value) / bound;
       worst = off <= worst ? worst : off;  // NaN counts
     }

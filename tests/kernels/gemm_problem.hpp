@@ -118,6 +118,8 @@ struct problem {
     const std::size_t sums = op == gemm_op::s8_s4 ? groups() : is_integer(op) ? 0 : K;
     return (static_cast<double>(sums) + 8) * 0x1p-24 * magnitude;
   }
+  /// What a kernel that splits A rounds off; `magnitude` is reference::split_magnitude.
+  static double split_bound(double magnitude) { return 1.01 * 0x1p-23 * magnitude; }
 
  private:
   void run_shares(const gemm_kernel& k, gemm_args a, std::size_t m_step,

@@ -25,6 +25,10 @@ namespace qtk::inline QTK_ABI {
 ///   run<Rows, Panels>(gemm_tile)    the microkernel
 ///   finish(gemm_finish)             the epilogue
 ///   round_row(n, x, out)            bf16_bf16: floats of A to what is packed
+/// where floats of A become integers,
+///   digits                          rows of digits for each row
+///   block                           k at most that have one unit
+///   split(n, x, out, stride)        floats of A to digits
 /// and where widening weights in registers pays for few rows only,
 ///   direct_rows                     so many; above, each chunk is widened once
 ///   widened, widen(...)             the kernel that then multiplies, and the widening
@@ -39,6 +43,7 @@ class gemm_driver {
   using sum_type = typename traits::sum_type;
   using layout_type = panel_layout<Kernel>;
   static constexpr std::size_t mr = Kernel::mr, nr = Kernel::nr, kr = Kernel::kr;
+  static constexpr std::size_t digits = digits_of<Kernel>;
   /// Columns of a chunk: two of nc x kc, this one and the next, fit the L2 cache.
   static constexpr std::size_t nc = 128;
   static_assert(nc % nr == 0 && Kernel::mc % mr == 0 && Kernel::kc % kr == 0);
@@ -52,6 +57,8 @@ class gemm_driver {
   static constexpr std::size_t k_unit = [] {
     if constexpr (requires { Kernel::k_unit; })
       return Kernel::k_unit;
+    else if constexpr (digits > 1)  // digits of one unit stay together
+      return Kernel::block;
     else
       return kr;
   }();
@@ -84,12 +91,14 @@ class gemm_driver {
   struct scratch {
     packed_type* a = nullptr;        // packed rows
     std::int32_t* a_sums = nullptr;  // int4: of each group of each row
-    sum_type* sums = nullptr;        // (rows, nc) by tiles, where K is cut
-    std::byte* widened = nullptr;    // chunk of kc x nc
+    digit_block* a_blocks = nullptr;
+    sum_type* sums = nullptr;      // (rows, nc) by tiles, where K is cut
+    std::byte* widened = nullptr;  // chunk of kc x nc
     std::size_t bytes = 0;
 
     scratch(void* base, std::size_t rows, const layout_type& layout) noexcept {
-      a = take<packed_type>(base, rows * layout.packed_k);
+      a = take<packed_type>(base, rows * digits * layout.packed_k);
+      if constexpr (digits > 1) a_blocks = take<digit_block>(base, rows * blocks(layout));
       if constexpr (traits::int4) a_sums = take<std::int32_t>(base, rows * layout.groups);
       if (layout.packed_k > k_block(layout)) sums = take<sum_type>(base, rows * nc);
       if constexpr (widens)
@@ -103,6 +112,11 @@ class gemm_driver {
       return piece;
     }
   };
+
+  /// Digits: blocks of groups that are whole.
+  [[nodiscard]] static constexpr std::size_t blocks(const layout_type& layout) noexcept {
+    return layout.block(layout.groups * layout.group_k, Kernel::block);
+  }
 
   gemm_driver(const gemm_args& args, const layout_type& layout, std::size_t m,
               std::size_t rows) noexcept
@@ -121,11 +135,11 @@ class gemm_driver {
   /// Packed k between two visits to a tile.
   [[nodiscard]] static std::size_t k_block(const layout_type& layout) noexcept {
     // The integers of a group are added up before they are scaled: groups stay whole.
-    if (Kernel::op == gemm_op::s8_s4)
+    if (Kernel::op == gemm_op::s8_s4 || (digits > 1 && layout.groups > 1))
       return layout.group_k * std::max<std::size_t>(Kernel::kc / layout.group_k, 1);
     // Blocks of nearly equal depth.
-    const std::size_t blocks = std::max<std::size_t>(1, ceil_div(layout.packed_k, Kernel::kc));
-    return std::max(round_up(ceil_div(layout.packed_k, blocks), k_unit), k_unit);
+    const std::size_t count = std::max<std::size_t>(1, ceil_div(layout.packed_k, Kernel::kc));
+    return std::max(round_up(ceil_div(layout.packed_k, count), k_unit), k_unit);
   }
 
   void run_block() noexcept {
@@ -151,8 +165,11 @@ class gemm_driver {
     const row_packer<Kernel> packer(args_, layout_);
     for (std::size_t t = 0; t < tiles_.count; ++t) {
       const std::size_t begin = tiles_.begin(t);
-      packed_type* const to = scratch_.a + begin * layout_.packed_k;
-      packer.pack(m_ + begin, tiles_.height(t), to);
+      packed_type* const to = scratch_.a + begin * digits * layout_.packed_k;
+      if constexpr (digits > 1)
+        packer.split(m_ + begin, tiles_.height(t), to, scratch_.a_blocks + begin * blocks(layout_));
+      else
+        packer.pack(m_ + begin, tiles_.height(t), to);
       if constexpr (traits::int4)
         packer.sum_groups(m_ + begin, tiles_.height(t), Kernel::op == gemm_op::s8_s4 ? -8 : 1,
                           scratch_.a_sums + begin * layout_.groups);
@@ -198,7 +215,10 @@ class gemm_driver {
     alignas(64) sum_type local[max_tile_sums<Kernel>];
     for (std::size_t t = 0; t < tiles_.count; ++t) {
       const std::size_t begin = tiles_.begin(t), rows = tiles_.height(t);
-      tile.a = packed_a_ + begin * layout_.packed_k + k * rows;
+      tile.a = packed_a_ + (begin * layout_.packed_k + k * rows) * digits;
+      if constexpr (digits > 1)
+        tile.a_blocks =
+            scratch_.a_blocks + begin * blocks(layout_) + layout_.block(k, Kernel::block) * rows;
       if constexpr (Kernel::op == gemm_op::s8_s4)
         tile.a_sums = scratch_.a_sums + begin * layout_.groups + group * rows;
       for (std::size_t p = 0, count; p < panels; p += count) {
@@ -334,6 +354,7 @@ inline constexpr gemm_kernel gemm_entry{
     Kernel::mr,
     Kernel::nr,
     Kernel::kr,
+    digits_of<Kernel> != 1,
     &gemm_driver<Kernel>::packed_bytes,
     &pack_weights<Kernel>,
     &gemm_driver<Kernel>::workspace_bytes,

@@ -12,6 +12,7 @@
 #  include "qtk/kernels/avx512/gemm_bf16.hpp"
 #  include "qtk/kernels/avx512/gemm_f32.hpp"
 #  include "qtk/kernels/avx512_bf16/gemm_bf16.hpp"
+#  include "qtk/kernels/avx512_vnni/gemm_f32.hpp"
 #  include "qtk/kernels/avx512_vnni/gemm_s8s4.hpp"
 #  include "qtk/kernels/avx512_vnni/gemm_u8s8.hpp"
 #  include "qtk/kernels/avx_vnni/gemm_int8.hpp"
@@ -70,6 +71,8 @@ inline constexpr auto gemm_table = [] {
   set(isa::avx_vnni, &gemm_entry<avx_vnni::gemm_s8s4s32_6x16c4>);
   set(isa::avx_vnni, &gemm_entry<avx_vnni::gemm_s8s4f32_6x16c4>);
   set(isa::avx512, &gemm_entry<avx512::gemm_bf16bf16f32_12x32c2>);
+  set(isa::avx512_vnni, &gemm_entry<avx512_vnni::gemm_f32s8f32_4x32c4>);
+  set(isa::avx512_vnni, &gemm_entry<avx512_vnni::gemm_f32s4f32_4x32c8>);
   set(isa::avx512_vnni, &gemm_entry<avx512_vnni::gemm_u8s8s32_12x32c4>);
   set(isa::avx512_vnni, &gemm_entry<avx512_vnni::gemm_s8s4s32_12x32c8>);
   set(isa::avx512_vnni, &gemm_entry<avx512_vnni::gemm_s8s4f32_12x32c8>);

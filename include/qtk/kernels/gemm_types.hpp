@@ -26,7 +26,9 @@ namespace qtk::inline QTK_ABI {
 
 /// Format of A, of W, and how they meet.
 ///   f32_*    A is fp32 and W is widened to fp32 in registers: fp32, fp16, bf16 weights, and
-///            "weight-only" int8 / int4 (w = scale * (code - zero_point))
+///            "weight-only" int8 / int4 (w = scale * (code - zero_point)). A kernel that `splits`
+///            takes A as integers instead, rounded where the largest of a block of a row has its
+///            24th bit (max_split_k)
 ///   bf16_bf16  A is fp32, rounded to bf16 (to nearest even) on the way in; W bf16; fp32 sums
 ///   u8_s8    A is uint8 with a zero point per row, W int8; int32 accumulators, exact
 ///   s8_s4_channel  A is int8, symmetric, one scale per row; W 4 bits, one scale and zero point per
@@ -46,6 +48,13 @@ enum class gemm_op : std::uint8_t {
 };
 
 inline constexpr std::size_t gemm_op_count = 9;
+
+/// Kernels that split A take blocks of so many k of a row at most, whole groups or parts of one,
+/// and round to a power of two `unit` of each: |error| <= 1.01 * 2^-23 * sum over blocks of
+/// (largest |a|
+/// * sum |w|), and what fp32 sums of the blocks add. Largest |a| below 2^-100 have the unit of
+/// 2^-100. An infinity or NaN in a row of A makes that row of C NaN.
+inline constexpr std::size_t max_split_k = 128;
 
 /// Whether A holds codes and products are formed as integers.
 [[nodiscard]] constexpr bool is_integer(gemm_op op) noexcept { return op >= gemm_op::u8_s8; }
@@ -97,6 +106,7 @@ struct gemm_kernel {
   isa target;
   const char* name;  // "gemm_u8s8s32_6x16c4"
   std::size_t mr, nr, kr;
+  bool splits;  // A, on f32_s8 and f32_s4
   /// Bytes of W packed, 64-byte aligned storage expected. No overflow for sizes whose tensor
   /// exists.
   std::size_t (*packed_bytes)(std::size_t N, std::size_t K, std::size_t group_size);

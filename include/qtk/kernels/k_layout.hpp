@@ -25,6 +25,11 @@ struct k_layout {
   [[nodiscard]] constexpr std::size_t position(std::size_t k) const noexcept {
     return group_k == group_size ? k : k / group_size * group_k + k % group_size;
   }
+
+  /// Groups cut into blocks of at most `length` packed k: the block that begins at `packed`.
+  [[nodiscard]] constexpr std::size_t block(std::size_t packed, std::size_t length) const noexcept {
+    return packed / group_k * ceil_div(group_k, length) + packed % group_k / length;
+  }
 };
 
 }  // namespace qtk::inline QTK_ABI

@@ -71,10 +71,10 @@ struct panel_layout : k_layout {
 namespace detail {
 
 /// Writes code (n, k) of `w` to element `at` of a group's codes, of which all bits are zero.
-template <gemm_op Op>
+template <class Kernel>
 void copy_code(const gemm_weights& w, std::size_t n, std::size_t k, std::byte* codes,
                std::size_t at) noexcept {
-  constexpr std::size_t bits = gemm_op_traits<Op>::weight_bits;
+  constexpr std::size_t bits = gemm_op_traits<Kernel::op>::weight_bits;
   if constexpr (bits == 4) {
     const auto* row =
         static_cast<const std::uint8_t*>(w.data) + n * nibble::bytes_for(w.row_stride);
@@ -85,6 +85,8 @@ void copy_code(const gemm_weights& w, std::size_t n, std::size_t k, std::byte* c
     constexpr std::size_t size = bits / 8;
     const auto* row = static_cast<const std::byte*>(w.data) + n * w.row_stride * size;
     std::memcpy(codes + at * size, row + k * size, size);
+    // Digits are the signed operand, codes plus 128 the unsigned one.
+    if constexpr (digits_of < Kernel >> 1) codes[at] ^= std::byte{0x80};
   }
 }
 
@@ -147,7 +149,7 @@ void pack_weights(const gemm_weights& w, void* packed) noexcept {
       for (std::size_t j = 0; j < columns; ++j)
         for (std::size_t k = begin; k < end; ++k) {
           const std::size_t p = k - begin;
-          detail::copy_code<Kernel::op>(
+          detail::copy_code<Kernel>(
               w, n + j, k, codes,
               p / Kernel::kr * (Kernel::nr * Kernel::kr) + Kernel::order(j, p % Kernel::kr));
         }

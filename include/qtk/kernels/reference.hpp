@@ -118,6 +118,26 @@ struct element {
   return activated(e, args.out);
 }
 
+/// Sum over blocks of (largest |a| * sum |w|): the scale of what a kernel that splits A rounds off.
+[[nodiscard]] inline double split_magnitude(gemm_op op, const gemm_weights& w,
+                                            const gemm_args& args, std::size_t m,
+                                            std::size_t n) noexcept {
+  const std::size_t group_size = w.group_size == 0 ? w.K : w.group_size;
+  double total = 0, largest = 0, weights = 0;
+  for (std::size_t k = 0; k < args.K; ++k) {
+    if (k % group_size % max_split_k == 0) {
+      total += largest * weights;
+      largest = weights = 0;
+    }
+    const std::size_t group = weight_group(w, n, k);
+    const double scale = w.scales == nullptr ? 1.0 : double{w.scales[group]};
+    const double zero = w.zero_points == nullptr ? 0.0 : w.zero_points[group];
+    largest = std::fmax(largest, std::abs(row_code(op, args, m, k)));
+    weights += std::abs(scale * (weight_code(op, w, n, k) - zero));
+  }
+  return total + largest * weights;
+}
+
 /// The image's codes are uint8.
 /// Element (o, pixel) of y = f(sum over k of W(o, k) * X(k, pixel) + bias[o] + residual[o, pixel]).
 [[nodiscard]] inline element convolution(conv_op op, const conv_filters& f, const conv_args& args,

@@ -112,8 +112,8 @@ void interleave_rows(const T* from, std::size_t stride, std::size_t rows, std::s
 }
 
 /// Packs rows of A, at most Kernel::mr at a time. Where packed elements are others than those of A,
-/// they are either int16 codes less their zero point, or what Kernel::round_row(n, x, out) makes of
-/// floats.
+/// they are either int16 codes less their zero point, or what Kernel::round_row(n, x, out) or
+/// Kernel::split(n, x, out, stride) makes of floats.
 template <class Kernel>
 class row_packer {
   using Source = typename gemm_op_traits<Kernel::op>::a_type;
@@ -134,6 +134,20 @@ class row_packer {
       Packed* const group = out + g * layout_.group_k * rows;
       for (std::size_t k = group_begin; k < group_end; k += chunk)
         pack_chunk(m, rows, k, std::min(chunk, group_end - k), group + (k - group_begin) * rows);
+    }
+  }
+
+  /// Splits rows [m, m + rows) into rows of digits, in blocks (blocks, rows).
+  void split(std::size_t m, std::size_t rows, Packed* out, digit_block* blocks) const noexcept {
+    const std::size_t step = rows * Kernel::digits * Kr;  // of all rows
+    for (std::size_t g = 0; g < layout_.groups; ++g) {
+      const std::size_t group_end = std::min(args_.K, (g + 1) * layout_.group_size);
+      for (std::size_t k = g * layout_.group_size; k < group_end; k += Kernel::block) {
+        const std::size_t length = std::min(Kernel::block, group_end - k);
+        Packed* const to = out + layout_.position(k) / Kr * step;
+        for (std::size_t i = 0; i < rows; ++i)
+          *blocks++ = Kernel::split(length, source(m + i, k), to + i * Kernel::digits * Kr, step);
+      }
     }
   }
 

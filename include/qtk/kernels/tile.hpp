@@ -41,6 +41,15 @@ struct fetch_stream {
   }
 };
 
+/// A block of k of one row of A that was split into digits:
+///   a = unit * (65536 * d0 + 256 * d1 + d2)
+/// and what the sums of products begin with, which takes off the offset that codes are stored plus:
+/// -offset times the sum of d0, and of 256 * d1 + d2.
+struct digit_block {
+  float unit;
+  std::int32_t high, low;
+};
+
 /// C (Rows, Panels * nr) = A (Rows, k) * W (Panels * nr, k)^T, or += where `accumulate`.
 ///
 /// A microkernel adds along k in ascending order, one accumulator for each element of C: a result
@@ -48,8 +57,10 @@ struct fetch_stream {
 /// of K. Latency is hidden by more panels where there are few rows.
 template <class A, class Sum>
 struct gemm_tile {
-  const A* a = nullptr;                  // element (i, k) at (k / kr * Rows + i) * kr + k % kr
-  const std::int32_t* a_sums = nullptr;  // s8_s4: (groups, Rows), -8 times the sums of A
+  const A* a = nullptr;                   // element (i, k) at (k / kr * Rows + i) * kr + k % kr;
+                                          // digits: so many rows for each of the Rows
+  const std::int32_t* a_sums = nullptr;   // s8_s4: (groups, Rows), -8 times the sums of A
+  const digit_block* a_blocks = nullptr;  // digits: (blocks, Rows)
   const std::byte* b = nullptr;  // panel 0: the header of the group of the first k; u8_s8, f32,
                                  // f16, bf16: the first code
   std::size_t panel_bytes = 0;   // from one panel to the next
@@ -58,9 +69,9 @@ struct gemm_tile {
   std::size_t group_bytes = 0;   // from one group of a panel to the next
   std::size_t skip = 0;          // k already done in the first group; s8_s4: 0
   const std::int8_t* zero_points = nullptr;  // s8_s4: panel 0, of the group of the first k
-  bool symmetric = false;  // s8_s4: all zero points are 8, the middle of the stored codes
-  fetch_stream fetch{};    // weights to be asked for meanwhile
-  Sum* c = nullptr;        // (Rows, Panels * nr)
+  bool symmetric = false;                    // all zero points are the middle of the stored codes
+  fetch_stream fetch{};                      // weights to be asked for meanwhile
+  Sum* c = nullptr;                          // (Rows, Panels * nr)
   bool accumulate = false;
 };
 
@@ -121,5 +132,14 @@ struct gemm_op_traits {
                                                                    : 0;
   static constexpr std::size_t trailer_bytes = Op == gemm_op::s8_s4 ? 1 : 0;
 };
+
+/// Rows of packed A for each row of A: Kernel::digits where floats are split, else one.
+template <class Kernel>
+inline constexpr std::size_t digits_of = [] {
+  if constexpr (requires { Kernel::digits; })
+    return Kernel::digits;
+  else
+    return std::size_t{1};
+}();
 
 }  // namespace qtk::inline QTK_ABI

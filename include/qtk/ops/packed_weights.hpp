@@ -11,8 +11,8 @@
 namespace qtk::inline QTK_ABI {
 
 /// In what the products of a layer are formed.
-///   real     weights are widened to fp32; for codes: "weight-only", smaller files and less memory
-///            traffic, not less arithmetic
+///   real     fp32 activations as they are; for codes: "weight-only", smaller files and less memory
+///            traffic. Weights are widened to fp32, or activations split (gemm_kernel::splits)
 ///   bf16     weights and activations are bf16, sums fp32: twice the speed of fp32 where the CPU
 ///            multiplies bf16
 ///   integer  activations are quantized at run time and multiplied as integers ("dynamic")
