@@ -370,6 +370,7 @@ inline constexpr gemm_kernel gemm_entry_by_rows{
     Many::mr,
     Many::nr,
     Many::kr,
+    digits_of<Many> != 1,
     &gemm_driver<Many>::packed_bytes,
     &pack_weights<Many>,
     [](std::size_t rows, std::size_t N, std::size_t K, std::size_t group_size) {
