@@ -228,14 +228,10 @@ class qtk_product {
                    .c = y_.data(),
                    .c_row_stride = shape_.N};
     if (k.op == gemm_op::u8_s8) args.a_zero_points = zero_points_.data();
-    const std::size_t tasks = executor_.concurrency();
-    const bool by_rows = shape_.M >= tasks * k.mr || tasks == 1;
-    const std::size_t extent = by_rows ? shape_.M : shape_.N;
-    const std::size_t step = round_up(ceil_div(extent, tasks), by_rows ? k.mr : k.nr);
-    executor_(ceil_div(extent, step), [&](std::size_t task) {
+    const product_shares shares(k, shape_.M, shape_.N, executor_.concurrency());
+    executor_(shares.tasks(), [&](std::size_t task) {
       gemm_args part = args;
-      (by_rows ? part.m_begin : part.n_begin) = task * step;
-      (by_rows ? part.m_end : part.n_end) = std::min(extent, (task + 1) * step);
+      shares.take(task, part);
       part.workspace = workspace_.data() + task * task_bytes();
       k.run(part);
     });
