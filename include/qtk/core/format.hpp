@@ -23,6 +23,10 @@ enum class dtype : std::uint8_t {
   int64,
   boolean,
   fp64,  // accumulators, shapes, indices, masks
+  int16,
+  uint16,
+  uint32,
+  uint64,  // as models hold them, next to no operator's own
 };
 
 /// A format says how one element is stored. A new one is a new tag here and its codec.
@@ -59,6 +63,12 @@ struct int32 : basic_format<std::int32_t, std::int32_t, dtype::int32, 32> {};
 struct int64 : basic_format<std::int64_t, std::int64_t, dtype::int64, 64> {};
 struct boolean : basic_format<std::uint8_t, std::uint8_t, dtype::boolean, 8> {};
 struct fp64 : basic_format<double, double, dtype::fp64, 64> {};
+struct int16 : basic_format<std::int16_t, std::int16_t, dtype::int16, 16> {};
+struct uint16 : basic_format<std::uint16_t, std::uint16_t, dtype::uint16, 16> {};
+struct uint32 : basic_format<std::uint32_t, std::uint32_t, dtype::uint32, 32> {};
+struct uint64 : basic_format<std::uint64_t, std::uint64_t, dtype::uint64, 64> {};
+
+inline constexpr int dtype_count = static_cast<int>(dtype::uint64) + 1;
 
 template <class F>
 concept storage_format = requires {
@@ -77,8 +87,9 @@ template <class F>
 concept float_format = std::same_as<F, fp32> || std::same_as<F, fp16> || std::same_as<F, bf16>;
 
 [[nodiscard]] constexpr std::string_view name(dtype d) noexcept {
-  constexpr std::string_view names[] = {"fp32",  "fp16",  "bf16",  "int8",    "uint8", "int4",
-                                        "uint4", "int32", "int64", "boolean", "fp64"};
+  constexpr std::string_view names[] = {"fp32", "fp16",  "bf16",   "int8",   "uint8",
+                                        "int4", "uint4", "int32",  "int64",  "boolean",
+                                        "fp64", "int16", "uint16", "uint32", "uint64"};
   return names[static_cast<std::size_t>(d)];
 }
 
@@ -108,6 +119,14 @@ constexpr decltype(auto) visit_format(dtype d, Function&& f) {
       return f(boolean{});
     case dtype::fp64:
       return f(fp64{});
+    case dtype::int16:
+      return f(int16{});
+    case dtype::uint16:
+      return f(uint16{});
+    case dtype::uint32:
+      return f(uint32{});
+    case dtype::uint64:
+      return f(uint64{});
     case dtype::fp32:
       break;
   }

@@ -152,9 +152,10 @@ class tensor {
 /// A tensor of any format: what graphs hold. A closed variant, in the order of `dtype`.
 class any_tensor {
  public:
-  using variant = std::variant<tensor<fp32>, tensor<fp16>, tensor<bf16>, tensor<int8>,
-                               tensor<uint8>, tensor<int4>, tensor<uint4>, tensor<int32>,
-                               tensor<int64>, tensor<boolean>, tensor<fp64>>;
+  using variant =
+      std::variant<tensor<fp32>, tensor<fp16>, tensor<bf16>, tensor<int8>, tensor<uint8>,
+                   tensor<int4>, tensor<uint4>, tensor<int32>, tensor<int64>, tensor<boolean>,
+                   tensor<fp64>, tensor<int16>, tensor<uint16>, tensor<uint32>, tensor<uint64>>;
 
   any_tensor() = default;
   template <storage_format F>
@@ -211,8 +212,9 @@ class any_tensor {
   variant value_;
 };
 
-static_assert(std::is_same_v<std::variant_alternative_t<static_cast<std::size_t>(dtype::fp64),
+static_assert(std::variant_size_v<any_tensor::variant> == dtype_count);
+static_assert(std::is_same_v<std::variant_alternative_t<static_cast<std::size_t>(dtype::uint64),
                                                         any_tensor::variant>,
-                             tensor<fp64>>);
+                             tensor<uint64>>);
 
 }  // namespace qtk::inline QTK_ABI

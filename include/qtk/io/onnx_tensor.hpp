@@ -119,6 +119,7 @@ template <storage_format F>
   if (std::same_as<F, fp32>) return proto::tensor::float_data;
   if (std::same_as<F, fp64>) return proto::tensor::double_data;
   if (std::same_as<F, int64>) return proto::tensor::int64_data;
+  if (std::same_as<F, uint32> || std::same_as<F, uint64>) return proto::tensor::uint64_data;
   return proto::tensor::int32_data;
 }
 
@@ -151,6 +152,10 @@ void copy_values(proto_reader message, const std::string& where, tensor<F>& t) {
       });
     } else if constexpr (std::same_as<F, fp32> || std::same_as<F, fp64> || std::same_as<F, int64>) {
       message.each<typename F::value_type>([&](auto v) { t.data()[i++] = v; });
+    } else if constexpr (typed_field<F>() == proto::tensor::uint64_data) {
+      message.each<std::int64_t>([&](std::int64_t v) {  // the same bits
+        t.data()[i++] = static_cast<typename F::value_type>(v);
+      });
     } else {
       message.each<std::int32_t>([&](std::int32_t v) { t.data()[i++] = element_of<F>(v, where); });
     }

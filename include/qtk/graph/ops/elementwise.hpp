@@ -3,22 +3,14 @@
 #include <cmath>
 #include <limits>
 
+#include "qtk/graph/convert.hpp"
 #include "qtk/graph/onnx_types.hpp"
-#include "qtk/graph/ops/layers.hpp"
+#include "qtk/graph/ops/common.hpp"
+#include "qtk/kernels/elementwise.hpp"
 #include "qtk/ops/binary.hpp"
 
 /// Binders of operators that work element by element.
 namespace qtk::inline QTK_ABI::graph_ops {
-
-/// Work of reading and writing `elements` floats with `per_element` operations each.
-inline void count_work(bound_node& b, const op_context& ctx, double per_element) {
-  double bytes = 0;
-  for (std::size_t i = 0; i < ctx.inputs(); ++i)
-    if (ctx.has(i)) bytes += static_cast<double>(size_bytes(ctx.in(i)));
-  for (const value_type& out : b.outputs) bytes += static_cast<double>(size_bytes(out));
-  b.bytes = bytes;
-  b.flops = per_element * static_cast<double>(b.outputs[0].dims.elements());
-}
 
 template <unary_op Op>
 bound_node bind_unary(const op_context& ctx) {
@@ -89,32 +81,6 @@ bound_node bind_binary(const op_context& ctx) {
   return out;
 }
 
-/// y = (x - mean) / sqrt(var + epsilon) * scale + bias, per channel (axis 1), at inference.
-inline bound_node bind_batch_norm(const op_context& ctx) {
-  for (std::size_t i = 0; i < 5; ++i) ctx.expect(i, dtype::fp32);
-  const shape& x = ctx.dims(0);
-  QTK_CHECK(x.rank() >= 2, ctx.node().label(), "input ", x, " has no channels");
-  QTK_CHECK(ctx.node().integer("training_mode", 0) == 0, ctx.node().label(), "training mode");
-  for (std::size_t i = 1; i < 5; ++i)
-    QTK_CHECK(ctx.dims(i).elements() == x[1], ctx.node().label(), "input ", i, " is ", ctx.dims(i));
-  bound_node b{.outputs = {ctx.in(0)},
-               .run =
-                   [C = x[1], rows = x[0] * x[1], plane = x.product(2, x.rank()),
-                    epsilon = ctx.node().number("epsilon", 1e-5f)](const node_buffers& io) {
-                     const float* in = io.in<float>(0);
-                     for (std::size_t r = 0; r < rows; ++r) {
-                       const std::size_t c = r % C;
-                       const float g = io.in<float>(1)[c] / std::sqrt(io.in<float>(4)[c] + epsilon);
-                       const float mean = io.in<float>(3)[c], shift = io.in<float>(2)[c];
-                       for (std::size_t i = r * plane; i < (r + 1) * plane; ++i)
-                         io.out<float>()[i] = (in[i] - mean) * g + shift;
-                     }
-                   },
-               .in_place = 0};
-  count_work(b, ctx, 3);
-  return b;
-}
-
 template <class From, class To>
 [[nodiscard]] typename To::value_type convert(typename From::value_type x) noexcept {
   using T = typename To::value_type;
@@ -155,41 +121,55 @@ inline bound_node bind_cast(const op_context& ctx) {
     b.alias = 0;
     return b;
   }
-  visit_format(in.type, [&]<class From>(From) {
-    visit_format(to, [&]<class To>(To) {
-      if constexpr (From::packed || To::packed) {
-        ctx.reject(cat(name(From::id), " to ", name(To::id), " is not supported"));
-      } else {
-        b.run = [n](const node_buffers& io) {
-          const auto* x = io.in<typename From::value_type>(0);
-          auto* y = io.out<typename To::value_type>();
-          for (std::size_t i = 0; i < n; ++i) y[i] = convert<From, To>(x[i]);
-        };
-      }
-    });
-  });
+  b.run = [n, from = in.type, to](const node_buffers& io) {
+    convert_elements(from, io.inputs[0], to, io.outputs[0], n);
+  };
   count_work(b, ctx, 0);
   return b;
 }
 
-/// Softmax over `axis` (opset 13), or over all dimensions from `axis` on (earlier).
-inline bound_node bind_softmax(const op_context& ctx) {
-  ctx.expect(0, dtype::fp32);
-  const shape& x = ctx.dims(0);
-  const bool modern = ctx.opset() >= 13;
-  const std::size_t axis = x.axis(ctx.node().integer("axis", modern ? -1 : 1));
-  QTK_CHECK(!modern || x.product(axis + 1, x.rank()) == 1, ctx.node().label(), "over axis ", axis,
-            " of ", x, ": supported is the last");
-  const std::size_t n = x.product(axis, x.rank()), rows = x.product(0, axis);
-  bound_node b{.outputs = {ctx.in(0)},
-               .run =
-                   [n, rows, f = find_elementwise(ctx.target()).softmax](const node_buffers& io) {
-                     for (std::size_t r = 0; r < rows; ++r)
-                       f(n, io.in<float>(0) + r * n, io.out<float>() + r * n);
-                   },
-               .in_place = 0};
-  count_work(b, ctx, 4);
-  return b;
+#if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
+QTK_GRAPH_FUNCTION op_table elementwise_ops() {
+  static constexpr op_definition table[] = {
+      {"Abs", "", bind_unary<unary_op::abs>, 0, true},
+      {"Add", "", bind_binary<binary_op::add>},
+      {"Cast", "", bind_cast},
+      {"Clip", "", bind_activation, input_bit(1) | input_bit(2), true},
+      {"Div", "", bind_binary<binary_op::divide>},
+      {"Erf", "", bind_unary<unary_op::erf>, 0, true},
+      {"Exp", "", bind_unary<unary_op::exp>, 0, true},
+      {"LeakyRelu", "", bind_activation, 0, true},
+      {"Mul", "", bind_binary<binary_op::multiply>},
+      {"Neg", "", bind_unary<unary_op::negate>, 0, true},
+      {"Relu", "", bind_activation, 0, true},
+      {"Sigmoid", "", bind_unary<unary_op::sigmoid>, 0, true},
+      {"Sqrt", "", bind_unary<unary_op::sqrt>, 0, true},
+      {"Sub", "", bind_binary<binary_op::subtract>},
+      {"Tanh", "", bind_unary<unary_op::tanh>, 0, true},
+  };
+  return table;
 }
+#endif
 
 }  // namespace qtk::inline QTK_ABI::graph_ops
+
+#if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
+namespace qtk::inline QTK_ABI {
+
+QTK_GRAPH_FUNCTION void convert_elements(dtype from, const std::byte* x, dtype to, std::byte* y,
+                                         std::size_t count) {
+  visit_format(from, [&]<class From>(From) {
+    visit_format(to, [&]<class To>(To) {
+      if constexpr (From::packed || To::packed) {
+        fail(cat(name(From::id), " to ", name(To::id), " is not supported"), "conversion");
+      } else {
+        const auto* in = reinterpret_cast<const typename From::value_type*>(x);
+        auto* out = reinterpret_cast<typename To::value_type*>(y);
+        for (std::size_t i = 0; i < count; ++i) out[i] = graph_ops::convert<From, To>(in[i]);
+      }
+    });
+  });
+}
+
+}  // namespace qtk::inline QTK_ABI
+#endif

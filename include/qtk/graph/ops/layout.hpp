@@ -1,43 +1,10 @@
 #pragma once
 
-#include "qtk/graph/ops/elementwise.hpp"
+#include "qtk/graph/ops/common.hpp"
 #include "qtk/ops/strided.hpp"
 
 /// Binders of operators that move elements or rename their shape.
 namespace qtk::inline QTK_ABI::graph_ops {
-
-[[nodiscard]] inline std::size_t element_size(const op_context& ctx, dtype d) {
-  QTK_CHECK(bits(d) >= 8, ctx.node().label(), name(d), " elements are not supported");
-  return static_cast<std::size_t>(bits(d)) / 8;
-}
-
-/// The same bytes under another shape.
-[[nodiscard]] inline bound_node renamed(const op_context& ctx, const shape& y) {
-  const value_type& x = ctx.in(0);
-  QTK_CHECK(y.elements() == x.dims.elements(), ctx.node().label(), x.dims, " to ", y);
-  QTK_CHECK(bits(x.type) >= 8, ctx.node().label(), name(x.type), " elements are not supported");
-  return {.outputs = {{x.type, y}}, .run = {}, .alias = 0};
-}
-
-/// A value known from types alone.
-[[nodiscard]] inline bound_node known(any_tensor value) {
-  bound_node b{.outputs = {{value.dtype(), value.shape()}}, .run = {}};
-  b.value = std::move(value);
-  return b;
-}
-
-[[nodiscard]] inline any_tensor int64_list(const std::vector<std::int64_t>& values) {
-  tensor<int64> t({values.size()});
-  std::copy(values.begin(), values.end(), t.data());
-  return t;
-}
-
-/// An attribute in old opsets, an input in new ones: axes, starts, pads, ...
-[[nodiscard]] inline std::vector<std::int64_t> list_argument(const op_context& ctx,
-                                                             std::string_view key,
-                                                             std::size_t input) {
-  return ctx.has(input) ? ctx.integers(input) : ctx.node().integers(key);
-}
 
 [[nodiscard]] inline bound_node strided_copy(const op_context& ctx, const shape& y,
                                              const shape& dims, std::ptrdiff_t first_in,
@@ -339,5 +306,27 @@ inline bound_node bind_gather(const op_context& ctx) {
   count_work(b, ctx, 0);
   return b;
 }
+
+#if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
+QTK_GRAPH_FUNCTION op_table layout_ops() {
+  static constexpr op_definition table[] = {
+      {"Concat", "", bind_concat},
+      {"Constant", "", bind_constant},
+      {"Dropout", "", bind_identity, input_bit(2)},
+      {"Expand", "", bind_expand, input_bit(1)},
+      {"Flatten", "", bind_flatten},
+      {"Gather", "", bind_gather},
+      {"Identity", "", bind_identity},
+      {"Pad", "", bind_pad, input_bit(1) | input_bit(2) | input_bit(3)},
+      {"Reshape", "", bind_reshape, input_bit(1)},
+      {"Shape", "", bind_shape},
+      {"Slice", "", bind_slice, input_bit(1) | input_bit(2) | input_bit(3) | input_bit(4)},
+      {"Squeeze", "", bind_squeeze, input_bit(1)},
+      {"Transpose", "", bind_transpose},
+      {"Unsqueeze", "", bind_unsqueeze, input_bit(1)},
+  };
+  return table;
+}
+#endif
 
 }  // namespace qtk::inline QTK_ABI::graph_ops

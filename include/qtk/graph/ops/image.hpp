@@ -1,9 +1,11 @@
 #pragma once
 
-#include "qtk/graph/ops/elementwise.hpp"
+#include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/window.hpp"
+#include "qtk/kernels/elementwise.hpp"
 #include "qtk/ops/pool.hpp"
 
-/// Binders of pooling and reductions.
+/// Binders of operators on images: convolutions that no layer took over, pooling.
 namespace qtk::inline QTK_ABI::graph_ops {
 
 inline bound_node bind_pool(const op_context& ctx) {
@@ -66,37 +68,23 @@ bound_node bind_global_pool(const op_context& ctx) {
   return b;
 }
 
-/// Index of the largest element along `axis`; the first, or the last of equals.
-inline bound_node bind_argmax(const op_context& ctx) {
-  ctx.expect(0, dtype::fp32);
-  const node& n = ctx.node();
-  const shape& x = ctx.dims(0);
-  const std::size_t axis = x.axis(n.integer("axis", 0));
-  QTK_CHECK(x[axis] > 0, n.label(), "axis ", axis, " of ", x, " is empty");
-  const bool last = n.integer("select_last_index", 0) != 0;
-  shape y;
-  for (std::size_t d = 0; d < x.rank(); ++d)
-    if (d != axis)
-      y.push_back(x[d]);
-    else if (n.integer("keepdims", 1) != 0)
-      y.push_back(1);
-  bound_node b{.outputs = {{dtype::int64, y}},
-               .run = [outer = x.product(0, axis), count = x[axis],
-                       inner = x.product(axis + 1, x.rank()), last](const node_buffers& io) {
-                 auto* out = io.out<std::int64_t>();
-                 for (std::size_t o = 0; o < outer; ++o)
-                   for (std::size_t i = 0; i < inner; ++i) {
-                     const float* column = io.in<float>(0) + o * count * inner + i;
-                     std::size_t best = 0;
-                     for (std::size_t k = 1; k < count; ++k)
-                       if (column[k * inner] > column[best * inner] ||
-                           (last && column[k * inner] == column[best * inner]))
-                         best = k;
-                     *out++ = static_cast<std::int64_t>(best);
-                   }
-               }};
-  count_work(b, ctx, 0);
-  return b;
+/// A Conv that passes::lower_layers left: says why no layer could take it.
+inline bound_node bind_other_conv(const op_context& ctx) {
+  if (ctx.constant(1) == nullptr) ctx.reject("weights that are not constant are not supported");
+  ctx.reject(cat("weights of shape ", ctx.dims(1), " are not supported"));
 }
+
+#if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
+QTK_GRAPH_FUNCTION op_table image_ops() {
+  static constexpr op_definition table[] = {
+      {"AveragePool", "", bind_pool, 0, true},
+      {"Conv", "", bind_other_conv, 0, true},
+      {"GlobalAveragePool", "", bind_global_pool<false>, 0, true},
+      {"GlobalMaxPool", "", bind_global_pool<true>, 0, true},
+      {"MaxPool", "", bind_pool, 0, true},
+  };
+  return table;
+}
+#endif
 
 }  // namespace qtk::inline QTK_ABI::graph_ops
