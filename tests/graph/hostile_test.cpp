@@ -2,7 +2,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <qtk/graph.hpp>
-#include <qtk/graph/ops/common.hpp>
+
 
 #include "models.hpp"
 #include "support/catch.hpp"

@@ -13,8 +13,12 @@ namespace qtk::inline QTK_ABI {
 
 namespace detail {
 
-[[nodiscard]] constexpr bool is_other_float(dtype d) noexcept {
-  return d == dtype::fp16 || d == dtype::bf16 || d == dtype::fp64;
+/// Whether `op` takes input i of type `d` as fp32.
+[[nodiscard]] constexpr bool is_converted(const op_definition& op, std::size_t i,
+                                          dtype d) noexcept {
+  if (d == dtype::fp64) return holds(op.fp32_only, i);
+  return (d == dtype::fp16 || d == dtype::bf16) &&
+         (holds(op.fp32_only, i) || holds(op.halves_in_fp32, i));
 }
 
 /// Binds an operator of fp32 alone to inputs of another float format: inputs are converted to fp32
@@ -38,7 +42,7 @@ namespace detail {
     return at;
   };
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i] == nullptr || !is_other_float(inputs[i]->type)) continue;
+    if (inputs[i] == nullptr || !is_converted(op, i, inputs[i]->type)) continue;
     const std::size_t n = inputs[i]->dims.elements();
     in[i] = {
         .from = inputs[i]->type, .elements = n, .offset = 0, .constant = nullptr, .used = true};
@@ -102,10 +106,9 @@ namespace detail {
 /// `op` bound to its inputs; qtk::error names the node.
 [[nodiscard]] inline bound_node bind_node(const op_definition& op, const binding& b) {
   bound_node bound = [&] {
-    if (op.fp32_only)
-      for (const value_type* t : b.inputs)
-        if (t != nullptr && detail::is_other_float(t->type))
-          return detail::bind_in_fp32(op, b, t->type);
+    for (std::size_t i = 0; i < b.inputs.size(); ++i)
+      if (b.inputs[i] != nullptr && detail::is_converted(op, i, b.inputs[i]->type))
+        return detail::bind_in_fp32(op, b, b.inputs[i]->type);
     return op.bind(op_context(b));
   }();
   const std::size_t made = bound.values.empty() ? bound.outputs.size() : bound.values.size();

@@ -100,6 +100,10 @@ class packed_store {
 using input_mask = std::uint64_t;
 [[nodiscard]] constexpr input_mask input_bit(std::size_t i) noexcept { return input_mask{1} << i; }
 inline constexpr input_mask all_inputs = ~input_mask{0};
+/// Beyond 64 inputs there is only all or none.
+[[nodiscard]] constexpr bool holds(input_mask mask, std::size_t i) noexcept {
+  return mask == all_inputs || (i < 64 && (mask & input_bit(i)) != 0);
+}
 
 /// A model ready to run: inputs in their order to outputs.
 using compiled_model = std::function<std::vector<any_tensor>(std::span<const any_tensor>)>;
@@ -188,14 +192,15 @@ struct op_definition {
   /// model's inputs), the node is bound then: each time, with everything after it whose types
   /// depend on it.
   input_mask needs = 0;
-  /// Computes in fp32 alone: half-precision and double inputs are converted to and from it.
-  bool fp32_only = false;
+  /// Computes in fp32 alone: of these inputs, those in half precision or double are converted to
+  /// it, and the outputs back.
+  input_mask fp32_only = 0;
+  /// The same for half precision alone: computes in fp32 and in double.
+  input_mask halves_in_fp32 = 0;
   /// Bound when the model runs, even if all it needs is known before: its binder runs a body.
   bool at_run_time = false;
 
-  [[nodiscard]] constexpr bool needs_value(std::size_t i) const noexcept {
-    return needs == all_inputs || (i < 64 && (needs & input_bit(i)) != 0);
-  }
+  [[nodiscard]] constexpr bool needs_value(std::size_t i) const noexcept { return holds(needs, i); }
 };
 
 /// The operators of one family.

@@ -53,7 +53,8 @@ class session {
   const model& graph() const noexcept { return model_; }
   isa target() const noexcept { return options_.target; }
 
-  /// The plan for inputs of these shapes, made at first use and kept for some more. qtk::error names what does not fit.
+  /// The plan for inputs of these shapes, made at first use and kept for some more. qtk::error
+  /// names what does not fit.
   std::shared_ptr<const execution_plan> plan(std::span<const shape> inputs) const {
     const std::lock_guard lock(mutex_);
     for (const auto& [shapes, p] : plans_)

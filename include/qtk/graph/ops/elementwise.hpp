@@ -1,50 +1,19 @@
 #pragma once
 
-#include <cmath>
+#include <functional>
 #include <limits>
 
 #include "qtk/graph/convert.hpp"
 #include "qtk/graph/onnx_types.hpp"
+#include "qtk/graph/ops/binary.hpp"
 #include "qtk/graph/ops/common.hpp"
-#include "qtk/kernels/elementwise.hpp"
-#include "qtk/ops/binary.hpp"
+#include "qtk/graph/ops/unary.hpp"
 
 /// Binders of operators that work element by element.
 namespace qtk::inline QTK_ABI::graph_ops {
 
-template <unary_op Op>
-bound_node bind_unary(const op_context& ctx) {
-  ctx.expect(0, dtype::fp32);
-  const std::size_t n = ctx.dims(0).elements();
-  bound_node b{.outputs = {ctx.in(0)},
-               .run = [n, f = find_elementwise(ctx.target()).unary[static_cast<std::size_t>(Op)]](
-                          const node_buffers& io) { f(n, io.in<float>(0), io.out<float>()); },
-               .in_place = 0};
-  count_work(b, ctx, 1);
-  return b;
-}
-
-/// Relu, LeakyRelu, Clip where no layer took them over.
-inline bound_node bind_activation(const op_context& ctx) {
-  ctx.expect(0, dtype::fp32);
-  const node& n = ctx.node();
-  epilogue e{.act = activation::relu};
-  if (n.op == "LeakyRelu") {
-    e.act = activation::leaky_relu;
-    e.alpha = n.number("alpha", 0.01f);
-  } else if (n.op == "Clip") {
-    constexpr float all = std::numeric_limits<float>::infinity();
-    e.act = activation::clip;
-    e.lo = n.number("min", -all);
-    e.hi = n.number("max", all);
-    for (std::size_t i = 1; i <= 2; ++i)
-      if (ctx.has(i)) {
-        QTK_CHECK(ctx.constant(i) != nullptr, n.label(), "bounds must be known before the run");
-        QTK_CHECK(ctx.constant(i)->shape().elements() == 1, n.label(), "a bound of shape ",
-                  ctx.constant(i)->shape());
-        (i == 1 ? e.lo : e.hi) = ctx.constant(i)->as<fp32>().data()[0];
-      }
-  }
+/// The ReLU family by its kernel, fp32.
+[[nodiscard]] inline bound_node activated(const op_context& ctx, const epilogue& e) {
   const std::size_t count = ctx.dims(0).elements();
   bound_node b{
       .outputs = {ctx.in(0)},
@@ -55,30 +24,46 @@ inline bound_node bind_activation(const op_context& ctx) {
   return b;
 }
 
-template <binary_op Op>
-bound_node bind_binary(const op_context& ctx) {
-  const value_type &a = ctx.in(0), &b = ctx.in(1);
-  QTK_CHECK(a.type == b.type, ctx.node().label(), "operands are ", name(a.type), " and ",
-            name(b.type));
-  const shape y = broadcast_shape(a.dims, b.dims);
-  bound_node out{.outputs = {{a.type, y}}, .run = {}};
-  visit_format(a.type, [&](auto tag) {
-    using T = typename decltype(tag)::value_type;
-    if constexpr (std::is_arithmetic_v<T> && !decltype(tag)::quantized) {
-      out.run = [a = a.dims, b = b.dims,
-                 &k = find_elementwise(ctx.target())](const node_buffers& io) {
-        binary<T>(Op, a, io.in<T>(0), b, io.in<T>(1), io.out<T>(), k);
-      };
-    } else {
-      ctx.reject(cat("operands of ", name(decltype(tag)::id), " are not supported"));
+/// Relu and LeakyRelu where no layer took them over.
+inline bound_node bind_relu(const op_context& ctx) {
+  const node& n = ctx.node();
+  const bool leaky = n.op == "LeakyRelu";
+  if (ctx.in(0).type != dtype::fp32)
+    return leaky ? map_real<functions::leaky_relu>(ctx, {.alpha = n.number("alpha", 0.01f)})
+                 : for_numbers(ctx, [&]<class F>(F) {
+                     using T = typename F::value_type;
+                     return map_elements<T, T>(ctx, F::id, [](T x) { return x < T{0} ? T{0} : x; });
+                   });
+  const epilogue e{.act = leaky ? activation::leaky_relu : activation::relu,
+                   .alpha = n.number("alpha", 0.01f)};
+  return activated(ctx, e);
+}
+
+/// min(max(x, lo), hi): bounds are attributes before opset 11, inputs since.
+inline bound_node bind_clip(const op_context& ctx) {
+  const node& n = ctx.node();
+  for (std::size_t i = 1; i <= 2; ++i)
+    if (ctx.has(i))
+      QTK_CHECK(ctx.constant(i)->shape().elements() == 1 && ctx.in(i).type == ctx.in(0).type,
+                n.label(), "a bound of ", name(ctx.in(i).type), " ", ctx.dims(i));
+  return for_numbers(ctx, [&]<class F>(F) {
+    using T = typename F::value_type;
+    T lo = std::numeric_limits<T>::lowest(), hi = std::numeric_limits<T>::max();
+    if constexpr (std::is_floating_point_v<T>) {
+      constexpr float all = std::numeric_limits<float>::infinity();
+      lo = static_cast<T>(n.number("min", -all));
+      hi = static_cast<T>(n.number("max", all));
     }
+    if (ctx.has(1)) lo = ctx.constant(1)->as<F>().data()[0];
+    if (ctx.has(2)) hi = ctx.constant(2)->as<F>().data()[0];
+    if constexpr (std::is_same_v<T, float>)
+      return activated(ctx, {.act = activation::clip, .lo = lo, .hi = hi});
+    else
+      return map_elements<T, T>(ctx, F::id, [lo, hi](T x) {
+        const T above = x < lo ? lo : x;
+        return above > hi ? hi : above;
+      });
   });
-  if (a.dims == y)
-    out.in_place = 0;
-  else if (b.dims == y)
-    out.in_place = 1;
-  count_work(out, ctx, 1);
-  return out;
 }
 
 template <class From, class To>
@@ -107,10 +92,12 @@ template <class From, class To>
   }
 }
 
-/// Cast between fp32, fp16, bf16, fp64, integers and booleans, as C++ converts; floats go to
-/// integers by truncation, out of range saturates, NaN becomes 0.
+/// Cast, and CastLike to the type of input 1: between fp32, fp16, bf16, fp64, integers and
+/// booleans, as C++ converts; floats go to integers by truncation, out of range saturates, NaN
+/// becomes 0.
 inline bound_node bind_cast(const op_context& ctx) {
-  const std::int64_t type = ctx.node().integer("to", 0);
+  const std::int64_t type =
+      ctx.node().op == "CastLike" ? onnx_type(ctx.in(1).type) : ctx.node().integer("to", 0);
   const auto known = from_onnx_type(type);
   QTK_CHECK(known, ctx.node().label(), "data type ", type, " is not supported");
   const dtype to = *known;
@@ -130,22 +117,77 @@ inline bound_node bind_cast(const op_context& ctx) {
 
 #if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
 QTK_GRAPH_FUNCTION op_table elementwise_ops() {
+  constexpr input_mask halves = all_inputs;
   static constexpr op_definition table[] = {
-      {"Abs", "", bind_unary<unary_op::abs>, 0, true},
-      {"Add", "", bind_binary<binary_op::add>},
+      {"Abs", "", bind_signed<unary_op::abs>, 0, 0, halves},
+      {"Acos", "", bind_function<functions::acos>, 0, 0, halves},
+      {"Acosh", "", bind_function<functions::acosh>, 0, 0, halves},
+      {"Add", "", bind_binary<binary_op::add>, 0, 0, halves},
+      {"And", "", bind_logical<std::logical_and<>>},
+      {"Asin", "", bind_function<functions::asin>, 0, 0, halves},
+      {"Asinh", "", bind_function<functions::asinh>, 0, 0, halves},
+      {"Atan", "", bind_function<functions::atan>, 0, 0, halves},
+      {"Atanh", "", bind_function<functions::atanh>, 0, 0, halves},
+      {"BitShift", "", bind_bit_shift},
+      {"BitwiseAnd", "", bind_bitwise<std::bit_and<>>},
+      {"BitwiseNot", "", bind_bitwise_not},
+      {"BitwiseOr", "", bind_bitwise<std::bit_or<>>},
+      {"BitwiseXor", "", bind_bitwise<std::bit_xor<>>},
       {"Cast", "", bind_cast},
-      {"Clip", "", bind_activation, input_bit(1) | input_bit(2), true},
-      {"Div", "", bind_binary<binary_op::divide>},
-      {"Erf", "", bind_unary<unary_op::erf>, 0, true},
-      {"Exp", "", bind_unary<unary_op::exp>, 0, true},
-      {"LeakyRelu", "", bind_activation, 0, true},
-      {"Mul", "", bind_binary<binary_op::multiply>},
-      {"Neg", "", bind_unary<unary_op::negate>, 0, true},
-      {"Relu", "", bind_activation, 0, true},
-      {"Sigmoid", "", bind_unary<unary_op::sigmoid>, 0, true},
-      {"Sqrt", "", bind_unary<unary_op::sqrt>, 0, true},
-      {"Sub", "", bind_binary<binary_op::subtract>},
-      {"Tanh", "", bind_unary<unary_op::tanh>, 0, true},
+      {"CastLike", "", bind_cast},
+      {"Ceil", "", bind_function<functions::ceil>, 0, 0, halves},
+      {"Celu", "", bind_celu, 0, 0, halves},
+      {"Clip", "", bind_clip, input_bit(1) | input_bit(2), 0, halves},
+      {"Cos", "", bind_function<functions::cos>, 0, 0, halves},
+      {"Cosh", "", bind_function<functions::cosh>, 0, 0, halves},
+      {"Div", "", bind_binary<binary_op::divide>, 0, 0, halves},
+      {"Elu", "", bind_elu, 0, 0, halves},
+      {"Equal", "", bind_compare<std::equal_to<>>, 0, 0, halves},
+      {"Erf", "", bind_fast<unary_op::erf, functions::erf>, 0, 0, halves},
+      {"Exp", "", bind_fast<unary_op::exp, functions::exp>, 0, 0, halves},
+      {"Floor", "", bind_function<functions::floor>, 0, 0, halves},
+      {"Gelu", "", bind_gelu, 0, 0, halves},
+      {"Greater", "", bind_compare<std::greater<>>, 0, 0, halves},
+      {"GreaterOrEqual", "", bind_compare<std::greater_equal<>>, 0, 0, halves},
+      {"HardSigmoid", "", bind_hard_sigmoid, 0, 0, halves},
+      {"HardSwish", "", bind_function<functions::hard_swish>, 0, 0, halves},
+      {"IsInf", "", bind_is_inf, 0, 0, halves},
+      {"IsNaN", "", bind_is_nan, 0, 0, halves},
+      {"LeakyRelu", "", bind_relu, 0, 0, halves},
+      {"Less", "", bind_compare<std::less<>>, 0, 0, halves},
+      {"LessOrEqual", "", bind_compare<std::less_equal<>>, 0, 0, halves},
+      {"Log", "", bind_function<functions::log>, 0, 0, halves},
+      {"Max", "", bind_binary<binary_op::maximum>, 0, 0, halves},
+      {"Mean", "", bind_mean, 0, 0, halves},
+      {"Min", "", bind_binary<binary_op::minimum>, 0, 0, halves},
+      {"Mish", "", bind_function<functions::mish>, 0, 0, halves},
+      {"Mod", "", bind_mod, 0, 0, halves},
+      {"Mul", "", bind_binary<binary_op::multiply>, 0, 0, halves},
+      {"Neg", "", bind_signed<unary_op::negate>, 0, 0, halves},
+      {"Not", "", bind_not},
+      {"Or", "", bind_logical<std::logical_or<>>},
+      {"Pow", "", bind_pow, 0, 0, halves},
+      {"PRelu", "", bind_prelu, 0, 0, halves},
+      {"Reciprocal", "", bind_function<functions::reciprocal>, 0, 0, halves},
+      {"Relu", "", bind_relu, 0, 0, halves},
+      {"Round", "", bind_function<functions::round>, 0, 0, halves},
+      {"Selu", "", bind_selu, 0, 0, halves},
+      {"Shrink", "", bind_shrink, 0, 0, halves},
+      {"Sigmoid", "", bind_fast<unary_op::sigmoid, functions::sigmoid>, 0, 0, halves},
+      {"Sign", "", bind_sign, 0, 0, halves},
+      {"Sin", "", bind_function<functions::sin>, 0, 0, halves},
+      {"Sinh", "", bind_function<functions::sinh>, 0, 0, halves},
+      {"Softplus", "", bind_function<functions::softplus>, 0, 0, halves},
+      {"Softsign", "", bind_function<functions::softsign>, 0, 0, halves},
+      {"Sqrt", "", bind_fast<unary_op::sqrt, functions::sqrt>, 0, 0, halves},
+      {"Sub", "", bind_binary<binary_op::subtract>, 0, 0, halves},
+      {"Sum", "", bind_binary<binary_op::add>, 0, 0, halves},
+      {"Swish", "", bind_swish, 0, 0, halves},
+      {"Tan", "", bind_function<functions::tan>, 0, 0, halves},
+      {"Tanh", "", bind_fast<unary_op::tanh, functions::tanh>, 0, 0, halves},
+      {"ThresholdedRelu", "", bind_thresholded_relu, 0, 0, halves},
+      {"Where", "", bind_where},
+      {"Xor", "", bind_logical<std::not_equal_to<>>},
   };
   return table;
 }

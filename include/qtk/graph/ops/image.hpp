@@ -77,11 +77,11 @@ inline bound_node bind_other_conv(const op_context& ctx) {
 #if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
 QTK_GRAPH_FUNCTION op_table image_ops() {
   static constexpr op_definition table[] = {
-      {"AveragePool", "", bind_pool, 0, true},
-      {"Conv", "", bind_other_conv, 0, true},
-      {"GlobalAveragePool", "", bind_global_pool<false>, 0, true},
-      {"GlobalMaxPool", "", bind_global_pool<true>, 0, true},
-      {"MaxPool", "", bind_pool, 0, true},
+      {"AveragePool", "", bind_pool, 0, all_inputs},
+      {"Conv", "", bind_other_conv, 0, all_inputs},
+      {"GlobalAveragePool", "", bind_global_pool<false>, 0, all_inputs},
+      {"GlobalMaxPool", "", bind_global_pool<true>, 0, all_inputs},
+      {"MaxPool", "", bind_pool, 0, all_inputs},
   };
   return table;
 }

@@ -170,8 +170,8 @@ inline bound_node bind_conv(const op_context& ctx) {
 #if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
 QTK_GRAPH_FUNCTION op_table layer_ops() {
   static constexpr op_definition table[] = {
-      {"Conv", qtk_domain, bind_conv, 0, true},
-      {"Linear", qtk_domain, bind_linear, 0, true},
+      {"Conv", qtk_domain, bind_conv, 0, all_inputs ^ input_bit(1)},
+      {"Linear", qtk_domain, bind_linear, 0, all_inputs ^ input_bit(1)},
   };
   return table;
 }

@@ -16,8 +16,8 @@ inline bound_node bind_other_product(const op_context& ctx) {
 #if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
 QTK_GRAPH_FUNCTION op_table product_ops() {
   static constexpr op_definition table[] = {
-      {"Gemm", "", bind_other_product, 0, true},
-      {"MatMul", "", bind_other_product, 0, true},
+      {"Gemm", "", bind_other_product, 0, all_inputs},
+      {"MatMul", "", bind_other_product, 0, all_inputs},
   };
   return table;
 }

@@ -90,9 +90,9 @@ inline bound_node bind_argmax(const op_context& ctx) {
 #if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
 QTK_GRAPH_FUNCTION op_table reduce_ops() {
   static constexpr op_definition table[] = {
-      {"ArgMax", "", bind_argmax, 0, true},
-      {"BatchNormalization", "", bind_batch_norm, 0, true},
-      {"Softmax", "", bind_softmax, 0, true},
+      {"ArgMax", "", bind_argmax, 0, all_inputs},
+      {"BatchNormalization", "", bind_batch_norm, 0, all_inputs},
+      {"Softmax", "", bind_softmax, 0, all_inputs},
   };
   return table;
 }
