@@ -1,12 +1,21 @@
 #pragma once
 
-#include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/attention.hpp"
 
-/// Binders of recurrent layers and attention.
+/// The family of recurrent layers and attention.
 namespace qtk::inline QTK_ABI::graph_ops {
 
 #if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
-QTK_GRAPH_FUNCTION op_table sequence_ops() { return {}; }
+QTK_GRAPH_FUNCTION op_table sequence_ops() {
+  static constexpr op_definition table[] = {
+      {"Attention", "", bind_attention, 0, all_inputs},
+      {"CausalConvWithState", "", bind_causal_conv, 0, all_inputs},
+      {"LinearAttention", "", bind_linear_attention, 0, all_inputs},
+      {"RotaryEmbedding", "", bind_rotary, 0, all_inputs},
+      {"SwiGLU", "", bind_swiglu, 0, all_inputs},
+  };
+  return table;
+}
 #endif
 
 }  // namespace qtk::inline QTK_ABI::graph_ops
