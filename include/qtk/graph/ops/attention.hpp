@@ -250,35 +250,35 @@ inline bound_node bind_rotary(const op_context& ctx) {
     QTK_CHECK(positions == x.batch * x.length, n.label(), "caches ", cache);
   }
   bound_node bound{.outputs = {ctx.in(0)},
-               .run =
-                   [x, half, ids, positions, interleaved = n.integer("interleaved", 0) != 0,
-                    label = n.label()](const node_buffers& io) {
-                     for (std::size_t b = 0; b < x.batch; ++b)
-                       for (std::size_t i = 0; i < x.length; ++i) {
-                         std::size_t at = b * x.length + i;
-                         if (ids) {
-                           const std::int64_t id = io.in<std::int64_t>(3)[at];
-                           QTK_CHECK(id >= 0 && static_cast<std::size_t>(id) < positions, label,
-                                     "position ", id, " of ", positions);
-                           at = static_cast<std::size_t>(id);
-                         }
-                         const float *cosine = io.in<float>(1) + at * half,
-                                     *sine = io.in<float>(2) + at * half;
-                         for (std::size_t h = 0; h < x.heads; ++h) {
-                           const float* in = io.in<float>(0) + x.row(b, h, i);
-                           float* out = io.out<float>() + x.row(b, h, i);
-                           for (std::size_t k = 0; k < half; ++k) {
-                             const std::size_t p = interleaved ? 2 * k : k,
-                                               r = interleaved ? p + 1 : k + half;
-                             const float real = in[p], imaginary = in[r];
-                             out[p] = cosine[k] * real - sine[k] * imaginary;
-                             out[r] = sine[k] * real + cosine[k] * imaginary;
+                   .run =
+                       [x, half, ids, positions, interleaved = n.integer("interleaved", 0) != 0,
+                        label = n.label()](const node_buffers& io) {
+                         for (std::size_t b = 0; b < x.batch; ++b)
+                           for (std::size_t i = 0; i < x.length; ++i) {
+                             std::size_t at = b * x.length + i;
+                             if (ids) {
+                               const std::int64_t id = io.in<std::int64_t>(3)[at];
+                               QTK_CHECK(id >= 0 && static_cast<std::size_t>(id) < positions, label,
+                                         "position ", id, " of ", positions);
+                               at = static_cast<std::size_t>(id);
+                             }
+                             const float *cosine = io.in<float>(1) + at * half,
+                                         *sine = io.in<float>(2) + at * half;
+                             for (std::size_t h = 0; h < x.heads; ++h) {
+                               const float* in = io.in<float>(0) + x.row(b, h, i);
+                               float* out = io.out<float>() + x.row(b, h, i);
+                               for (std::size_t k = 0; k < half; ++k) {
+                                 const std::size_t p = interleaved ? 2 * k : k,
+                                                   r = interleaved ? p + 1 : k + half;
+                                 const float real = in[p], imaginary = in[r];
+                                 out[p] = cosine[k] * real - sine[k] * imaginary;
+                                 out[r] = sine[k] * real + cosine[k] * imaginary;
+                               }
+                               for (std::size_t k = 2 * half; k < x.width; ++k) out[k] = in[k];
+                             }
                            }
-                           for (std::size_t k = 2 * half; k < x.width; ++k) out[k] = in[k];
-                         }
-                       }
-                   },
-               .in_place = 0};
+                       },
+                   .in_place = 0};
   count_work(bound, ctx, 3);
   return bound;
 }

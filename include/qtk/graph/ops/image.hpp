@@ -1,6 +1,7 @@
 #pragma once
 
 #include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/sample.hpp"
 #include "qtk/graph/ops/window.hpp"
 #include "qtk/kernels/elementwise.hpp"
 #include "qtk/ops/pool.hpp"
@@ -77,6 +78,12 @@ inline bound_node bind_other_conv(const op_context& ctx) {
 #if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
 QTK_GRAPH_FUNCTION op_table image_ops() {
   static constexpr op_definition table[] = {
+      {"AffineGrid", "", bind_affine_grid, input_bit(1), all_inputs},
+      {"GridSample", "", bind_grid_sample, 0, all_inputs},
+      {"NonMaxSuppression", "", bind_non_max_suppression, all_inputs},
+      {"Resize", "", bind_resize, input_bit(1) | input_bit(2) | input_bit(3)},
+      {"RoiAlign", "", bind_roi_align, 0, input_bit(0) | input_bit(1)},
+      {"Upsample", "", bind_resize, input_bit(1)},
       {"AveragePool", "", bind_pool, 0, all_inputs},
       {"Conv", "", bind_other_conv, 0, all_inputs},
       {"GlobalAveragePool", "", bind_global_pool<false>, 0, all_inputs},
