@@ -16,7 +16,20 @@ namespace qtk::inline QTK_ABI {
 class product_f32 {
  public:
   product_f32(std::size_t M, std::size_t N, std::size_t K, bool turned, isa target)
-      : M_(M), N_(N), K_(K), turned_(turned), kernel_(&find_gemm(gemm_op::f32_f32, target)) {}
+      : M_(M),
+        N_(N),
+        K_(K),
+        c_row_stride_(N),
+        turned_(turned),
+        kernel_(&find_gemm(gemm_op::f32_f32, target)) {}
+
+  /// C leaves as (N, M).
+  [[nodiscard]] product_f32 transposed() const {
+    product_f32 other = *this;
+    other.c_row_stride_ = 1;
+    other.c_col_stride_ = M_;
+    return other;
+  }
 
   /// Scratch for `batch` products on an executor of that concurrency.
   [[nodiscard]] std::size_t workspace_bytes(std::size_t batch, std::size_t concurrency) const {
@@ -85,11 +98,12 @@ class product_f32 {
                   .lda = K_,
                   .b = packed,
                   .c = c,
-                  .c_row_stride = N_,
+                  .c_row_stride = c_row_stride_,
+                  .c_col_stride = c_col_stride_,
                   .workspace = scratch});
   }
 
-  std::size_t M_, N_, K_;
+  std::size_t M_, N_, K_, c_row_stride_, c_col_stride_ = 1;
   bool turned_;
   const gemm_kernel* kernel_;
 };

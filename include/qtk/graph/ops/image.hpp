@@ -1,6 +1,8 @@
 #pragma once
 
 #include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/conv_nd.hpp"
+#include "qtk/graph/ops/pool_nd.hpp"
 #include "qtk/graph/ops/sample.hpp"
 #include "qtk/graph/ops/window.hpp"
 #include "qtk/kernels/elementwise.hpp"
@@ -10,11 +12,10 @@
 namespace qtk::inline QTK_ABI::graph_ops {
 
 inline bound_node bind_pool(const op_context& ctx) {
-  ctx.expect(0, dtype::fp32);
   const node& n = ctx.node();
   const shape& x = ctx.dims(0);
-  QTK_CHECK(x.rank() == 4, n.label(), "input ", x, " is not (batch, channels, height, width)");
-  QTK_CHECK(n.outputs.size() == 1, n.label(), "the Indices output is not supported");
+  if (x.rank() != 4 || n.outputs.size() > 1 || ctx.in(0).type != dtype::fp32)
+    return n.op == "MaxPool" ? bind_max_pool_nd(ctx) : bind_average_pool_nd(ctx);
   QTK_CHECK(n.integers("kernel_shape").size() == 2, n.label(), "kernel_shape is not 2-D");
   const window_2d w = parse_window(n, x, 1, 1);
   const bool ceil = n.integer("ceil_mode", 0) != 0;
@@ -69,12 +70,6 @@ bound_node bind_global_pool(const op_context& ctx) {
   return b;
 }
 
-/// A Conv that passes::lower_layers left: says why no layer could take it.
-inline bound_node bind_other_conv(const op_context& ctx) {
-  if (ctx.constant(1) == nullptr) ctx.reject("weights that are not constant are not supported");
-  ctx.reject(cat("weights of shape ", ctx.dims(1), " are not supported"));
-}
-
 #if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
 QTK_GRAPH_FUNCTION op_table image_ops() {
   static constexpr op_definition table[] = {
@@ -85,10 +80,15 @@ QTK_GRAPH_FUNCTION op_table image_ops() {
       {"RoiAlign", "", bind_roi_align, 0, input_bit(0) | input_bit(1)},
       {"Upsample", "", bind_resize, input_bit(1)},
       {"AveragePool", "", bind_pool, 0, all_inputs},
-      {"Conv", "", bind_other_conv, 0, all_inputs},
+      {"Conv", "", bind_conv_nd, 0, all_inputs},
       {"GlobalAveragePool", "", bind_global_pool<false>, 0, all_inputs},
       {"GlobalMaxPool", "", bind_global_pool<true>, 0, all_inputs},
-      {"MaxPool", "", bind_pool, 0, all_inputs},
+      {"ConvTranspose", "", bind_conv_transpose, 0, all_inputs},
+      {"DeformConv", "", bind_deform_conv, 0, all_inputs},
+      {"GlobalLpPool", "", bind_global_lp_pool, 0, all_inputs},
+      {"LpPool", "", bind_lp_pool, 0, all_inputs},
+      {"MaxPool", "", bind_pool, 0, 0, all_inputs},
+      {"MaxUnpool", "", bind_max_unpool, input_bit(2), all_inputs},
   };
   return table;
 }
