@@ -1,6 +1,7 @@
 #pragma once
 
 #include "qtk/graph/ops/attention.hpp"
+#include "qtk/graph/ops/recurrent.hpp"
 
 /// The family of recurrent layers and attention.
 namespace qtk::inline QTK_ABI::graph_ops {
@@ -10,7 +11,10 @@ QTK_GRAPH_FUNCTION op_table sequence_ops() {
   static constexpr op_definition table[] = {
       {"Attention", "", bind_attention, 0, all_inputs},
       {"CausalConvWithState", "", bind_causal_conv, 0, all_inputs},
+      {"GRU", "", bind_recurrent, 0, all_inputs},
+      {"LSTM", "", bind_recurrent, 0, all_inputs},
       {"LinearAttention", "", bind_linear_attention, 0, all_inputs},
+      {"RNN", "", bind_recurrent, 0, all_inputs},
       {"RotaryEmbedding", "", bind_rotary, 0, all_inputs},
       {"SwiGLU", "", bind_swiglu, 0, all_inputs},
   };
