@@ -1,107 +1,17 @@
 #pragma once
 
-#include <cctype>
-#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "qtk/graph/ops/common.hpp"
-#include "qtk/kernels/elementwise.hpp"
+#include "qtk/graph/ops/gate_function.hpp"
 #include "qtk/ops/linear.hpp"
 
 /// Binders of recurrent layers: RNN, GRU (Cho et al., 2014) and LSTM (Hochreiter, Schmidhuber,
 /// 1997) as ONNX says them. Inputs: X, W (D, gates * H, I), R (D, gates * H, H), B (D, 2 * gates *
 /// H), sequence_lens (B), initial_h, and of LSTM initial_c and peepholes P (D, 3 * H).
 namespace qtk::inline QTK_ABI::graph_ops {
-
-/// A function that a recurrent layer puts a gate through.
-struct gate_function {
-  enum class kind : std::uint8_t {
-    affine,
-    elu,
-    hard_sigmoid,
-    leaky_relu,
-    relu,
-    scaled_tanh,
-    sigmoid,
-    softplus,
-    softsign,
-    tanh,
-    thresholded_relu
-  };
-  kind f = kind::tanh;
-  float alpha = 0, beta = 0;
-
-  /// Functions by their names in any case; parameters are taken from the lists in order by those
-  /// that have some, and are those of the operators of the same name where the lists end.
-  [[nodiscard]] static std::vector<gate_function> parse(const node& n,
-                                                        std::vector<std::string> names) {
-    struct entry {
-      const char* name;
-      kind f;
-      int parameters;
-      float alpha, beta;
-    };
-    static constexpr entry known[] = {{"affine", kind::affine, 2, 1, 0},
-                                      {"elu", kind::elu, 1, 1, 0},
-                                      {"hardsigmoid", kind::hard_sigmoid, 2, 0.2f, 0.5f},
-                                      {"leakyrelu", kind::leaky_relu, 1, 0.01f, 0},
-                                      {"relu", kind::relu, 0, 0, 0},
-                                      {"scaledtanh", kind::scaled_tanh, 2, 1, 1},
-                                      {"sigmoid", kind::sigmoid, 0, 0, 0},
-                                      {"softplus", kind::softplus, 0, 0, 0},
-                                      {"softsign", kind::softsign, 0, 0, 0},
-                                      {"tanh", kind::tanh, 0, 0, 0},
-                                      {"thresholdedrelu", kind::thresholded_relu, 1, 1, 0}};
-    const auto alphas = n.get<std::vector<float>>("activation_alpha", {});
-    const auto betas = n.get<std::vector<float>>("activation_beta", {});
-    std::size_t a = 0, b = 0;
-    std::vector<gate_function> functions;
-    for (std::string& name : names) {
-      for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-      const auto* it = std::find_if(std::begin(known), std::end(known),
-                                    [&](const entry& e) { return name == e.name; });
-      QTK_CHECK(it != std::end(known), n.label(), "activation '", name, "' is not supported");
-      gate_function g{.f = it->f, .alpha = it->alpha, .beta = it->beta};
-      if (it->parameters > 0 && a < alphas.size()) g.alpha = alphas[a++];
-      if (it->parameters > 1 && b < betas.size()) g.beta = betas[b++];
-      functions.push_back(g);
-    }
-    return functions;
-  }
-
-  void operator()(const elementwise_kernels& k, std::size_t n, float* x) const {
-    const auto each = [&](auto&& function) {
-      for (std::size_t i = 0; i < n; ++i) x[i] = function(x[i]);
-    };
-    switch (f) {
-      case kind::affine:
-        return each([&](float v) { return alpha * v + beta; });
-      case kind::elu:
-        return each([&](float v) { return v < 0 ? alpha * std::expm1(v) : v; });
-      case kind::hard_sigmoid:
-        return each([&](float v) { return std::fmax(0.0f, std::fmin(1.0f, alpha * v + beta)); });
-      case kind::leaky_relu:
-        return each([&](float v) { return v < 0 ? alpha * v : v; });
-      case kind::relu:
-        return each([](float v) { return v < 0 ? 0.0f : v; });
-      case kind::scaled_tanh:
-        return each([&](float v) { return alpha * std::tanh(beta * v); });
-      case kind::softplus:
-        return each(
-            [](float v) { return std::fmax(v, 0.0f) + std::log1p(std::exp(-std::fabs(v))); });
-      case kind::softsign:
-        return each([](float v) { return v / (1.0f + std::fabs(v)); });
-      case kind::thresholded_relu:
-        return each([&](float v) { return v > alpha ? v : 0.0f; });
-      case kind::sigmoid:
-        return k.unary[static_cast<std::size_t>(unary_op::sigmoid)](n, x, x);
-      case kind::tanh:
-        return k.unary[static_cast<std::size_t>(unary_op::tanh)](n, x, x);
-    }
-  }
-};
 
 /// What a recurrent layer computes, of which sizes.
 struct recurrent_layer {
@@ -299,8 +209,8 @@ class recurrence {
     else
       std::fill_n(to, H, 0.0f);
   }
-  void apply(std::size_t which, float* x, std::size_t count) const {
-    if (l.clip > 0)
+  void apply(std::size_t which, float* x, std::size_t count, bool clipped = true) const {
+    if (clipped && l.clip > 0)
       for (std::size_t i = 0; i < count; ++i) x[i] = std::clamp(x[i], -l.clip, l.clip);
     f[which](*l.kernels, count, x);
   }
@@ -345,7 +255,7 @@ class recurrence {
       out[i] += peephole[H + i] * memory[i];
     apply(0, out, H);
     std::copy_n(memory, H, fresh);
-    apply(2, fresh, H);
+    apply(2, fresh, H, false);  // gates are clipped, the cell is not: as in ONNX Runtime
     for (std::size_t i = 0; i < H; ++i) state[i] = out[i] * fresh[i];
   }
 
