@@ -40,6 +40,22 @@ namespace qtk::inline QTK_ABI {
       return 21;
     case dtype::int4:
       return 22;
+    case dtype::float8e4m3fn:
+      return 17;
+    case dtype::float8e4m3fnuz:
+      return 18;
+    case dtype::float8e5m2:
+      return 19;
+    case dtype::float8e5m2fnuz:
+      return 20;
+    case dtype::float4e2m1:
+      return 23;
+    case dtype::float8e8m0:
+      return 24;
+    case dtype::uint2:
+      return 25;
+    case dtype::int2:
+      return 26;
     case dtype::fp32:
       break;
   }

@@ -19,17 +19,18 @@ namespace qtk::inline QTK_ABI::onnx {
 
 namespace detail {
 
-/// Elements as raw_data has them: 4-bit codes run on over the ends of rows.
+/// Elements as raw_data has them: packed elements run on over the ends of rows.
 [[nodiscard]] inline std::string raw_data(const any_tensor& t) {
   return t.visit([]<class F>(const tensor<F>& typed) {
     const auto bytes = std::as_bytes(typed.span());
     if constexpr (F::packed) {
       if (typed.cols() % F::per_unit != 0) {
-        std::string codes(nibble::bytes_for(typed.elements()), '\0');
+        std::string codes(ceil_div(typed.elements(), F::per_unit), '\0');
         auto* const to = reinterpret_cast<std::uint8_t*>(codes.data());
         std::size_t i = 0;
         for (std::size_t r = 0; r < typed.rows(); ++r)
-          for (std::size_t c = 0; c < typed.cols(); ++c) nibble::store(to, i++, typed.at(r, c));
+          for (std::size_t c = 0; c < typed.cols(); ++c)
+            packed_bits::store<F::bits>(to, i++, F::to_bits(typed.at(r, c)));
         return codes;
       }
     }

@@ -17,6 +17,13 @@ template <class F>
 inline constexpr bool is_code =
     std::is_integral_v<typename F::value_type> && !std::is_same_v<F, boolean>;
 
+/// Whether F is a float of at most 8 bits that scales are made for.
+template <class F>
+inline constexpr bool is_small_float = requires(float x) {
+  F::value_type::of(x, true);
+  F::value_type::largest;
+};
+
 /// The largest and smallest code of F.
 template <class F>
 [[nodiscard]] constexpr std::pair<std::int64_t, std::int64_t> code_limits() {
@@ -31,17 +38,20 @@ template <class F>
 
 /// Element i of a tensor of shape s, also where several share a byte.
 template <class F>
-[[nodiscard]] std::int64_t load_code(const std::byte* data, const shape& s, std::size_t i) {
+[[nodiscard]] auto load_code(const std::byte* data, const shape& s, std::size_t i) {
   const tensor_view<const F> view(reinterpret_cast<const typename F::storage_type*>(data), s);
-  return static_cast<std::int64_t>(view.at(i / s.cols(), i % s.cols()));
+  if constexpr (is_small_float<F>)
+    return to_float(view.at(i / s.cols(), i % s.cols()));
+  else
+    return static_cast<std::int64_t>(view.at(i / s.cols(), i % s.cols()));
 }
 template <class F>
-void store_code(std::byte* data, const shape& s, std::size_t i, std::int64_t code) {
+void store_code(std::byte* data, const shape& s, std::size_t i, typename F::value_type code) {
   if constexpr (F::packed) {
     const tensor_view<F> view(reinterpret_cast<typename F::storage_type*>(data), s);
-    view.set(i / s.cols(), i % s.cols(), static_cast<typename F::value_type>(code));
+    view.set(i / s.cols(), i % s.cols(), code);
   } else {
-    reinterpret_cast<typename F::value_type*>(data)[i] = static_cast<typename F::value_type>(code);
+    reinterpret_cast<typename F::value_type*>(data)[i] = code;
   }
 }
 
@@ -86,7 +96,7 @@ struct scale_map {
   }
 };
 
-/// y = saturate(round_half_even(x / scale) + zero_point).
+/// y = saturate(round_half_even(x / scale) + zero_point), or x / scale as a small float.
 inline bound_node bind_quantize_linear(const op_context& ctx) {
   const node& n = ctx.node();
   const shape x = ctx.dims(0);
@@ -130,8 +140,17 @@ inline bound_node bind_quantize_linear(const op_context& ctx) {
           const double code =
               q != q ? static_cast<double>(z) : static_cast<double>(q) + static_cast<double>(z);
           store_code<F>(io.outputs[0], x, i,
-                        static_cast<std::int64_t>(
+                        static_cast<typename F::value_type>(
                             std::clamp(code, static_cast<double>(lo), static_cast<double>(hi))));
+        });
+      };
+    } else if constexpr (is_small_float<F>) {  // x / scale rounded to that format
+      b.run = [=, saturate = n.integer("saturate", 1) != 0](const node_buffers& io) {
+        const float* const scales = io.in<float>(1);
+        map.for_each([&](std::size_t i, std::size_t s) {
+          const float v =
+              integers ? static_cast<float>(io.in<std::int32_t>(0)[i]) : io.in<float>(0)[i];
+          store_code<F>(io.outputs[0], x, i, F::value_type::of(v / scales[s], saturate));
         });
       };
     } else {
@@ -154,13 +173,14 @@ inline bound_node bind_dequantize_linear(const op_context& ctx) {
       n.label(), "zero points ", ctx.has(2) ? ctx.dims(2) : shape{}, " for scales ", ctx.dims(1));
   bound_node b{.outputs = {{dtype::fp32, x}}, .run = {}};
   visit_format(ctx.in(0).type, [&]<class F>(F) {
-    if constexpr (is_code<F>) {
+    if constexpr (is_code<F> || is_small_float<F>) {
       b.run = [=, zeros = ctx.has(2) ? ctx.dims(2) : shape{}](const node_buffers& io) {
         const float* const scales = io.in<float>(1);
         map.for_each([&](std::size_t i, std::size_t s) {
-          const std::int64_t zero = io.inputs.size() > 2 && io.inputs[2] != nullptr
-                                        ? load_code<F>(io.inputs[2], zeros, s)
-                                        : std::int64_t{0};
+          using code = decltype(load_code<F>(nullptr, x, 0));
+          const code zero = io.inputs.size() > 2 && io.inputs[2] != nullptr
+                                ? load_code<F>(io.inputs[2], zeros, s)
+                                : code{0};
           io.out<float>()[i] =
               static_cast<float>(load_code<F>(io.inputs[0], x, i) - zero) * scales[s];
         });

@@ -92,24 +92,27 @@ template <class From, class To>
   }
 }
 
-/// Cast, and CastLike to the type of input 1: between fp32, fp16, bf16, fp64, integers and
-/// booleans, as C++ converts; floats go to integers by truncation, out of range saturates, NaN
-/// becomes 0.
+/// Cast, and CastLike to the type of input 1, as convert_elements.
 inline bound_node bind_cast(const op_context& ctx) {
-  const std::int64_t type =
-      ctx.node().op == "CastLike" ? onnx_type(ctx.in(1).type) : ctx.node().integer("to", 0);
+  const node& n = ctx.node();
+  const std::int64_t type = n.op == "CastLike" ? onnx_type(ctx.in(1).type) : n.integer("to", 0);
   const auto known = from_onnx_type(type);
-  QTK_CHECK(known, ctx.node().label(), "data type ", type, " is not supported");
+  QTK_CHECK(known, n.label(), "data type ", type, " is not supported");
   const dtype to = *known;
   const value_type& in = ctx.in(0);
-  const std::size_t n = in.dims.elements();
   bound_node b{.outputs = {{to, in.dims}}, .run = {}};
   if (to == in.type) {
     b.alias = 0;
     return b;
   }
-  b.run = [n, from = in.type, to](const node_buffers& io) {
-    convert_elements(from, io.inputs[0], to, io.outputs[0], n);
+  cast_rules rules{.saturate = n.integer("saturate", 1) != 0};
+  const std::string powers = n.text("round_mode", "up");
+  QTK_CHECK(powers == "up" || powers == "down" || powers == "nearest", n.label(), "round_mode = '",
+            powers, "'");
+  if (powers != "up")
+    rules.powers = powers == "down" ? e8m0::rounding::down : e8m0::rounding::nearest;
+  b.run = [s = in.dims, from = in.type, to, rules](const node_buffers& io) {
+    convert_elements(from, io.inputs[0], to, io.outputs[0], s, rules);
   };
   count_work(b, ctx, 0);
   return b;
@@ -200,19 +203,72 @@ QTK_GRAPH_FUNCTION op_table elementwise_ops() {
 #if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
 namespace qtk::inline QTK_ABI {
 
-QTK_GRAPH_FUNCTION void convert_elements(dtype from, const std::byte* x, dtype to, std::byte* y,
-                                         std::size_t count) {
-  visit_format(from, [&]<class From>(From) {
-    visit_format(to, [&]<class To>(To) {
-      if constexpr (From::packed || To::packed) {
-        fail(cat(name(From::id), " to ", name(To::id), " is not supported"), "conversion");
-      } else {
-        const auto* in = reinterpret_cast<const typename From::value_type*>(x);
-        auto* out = reinterpret_cast<typename To::value_type*>(y);
-        for (std::size_t i = 0; i < count; ++i) out[i] = graph_ops::convert<From, To>(in[i]);
-      }
-    });
+namespace graph_ops {
+
+/// Formats that are converted one to another directly. From and to others the way leads over
+/// double: each pair by itself would be half of this library's code.
+template <class F>
+inline constexpr bool converts_directly =
+    !F::packed && (std::is_arithmetic_v<typename F::value_type> || std::is_same_v<F, fp16> ||
+                   std::is_same_v<F, bf16>);
+
+/// `count` elements from `first` on of a tensor of shape s, as double and back.
+inline void widen(dtype from, const std::byte* x, const shape& s, std::size_t first,
+                  std::size_t count, double* out) {
+  visit_format(from, [&]<class F>(F) {
+    const tensor_view<const F> view(reinterpret_cast<const typename F::storage_type*>(x), s);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto v = view.at((first + i) / s.cols(), (first + i) % s.cols());
+      if constexpr (std::is_arithmetic_v<typename F::value_type>)
+        out[i] = static_cast<double>(v);
+      else
+        out[i] = static_cast<double>(to_float(v));
+    }
   });
+}
+inline void narrow(const double* in, dtype to, std::byte* y, const shape& s, std::size_t first,
+                   std::size_t count, const cast_rules& rules) {
+  visit_format(to, [&]<class F>(F) {
+    using T = typename F::value_type;
+    const tensor_view<F> view(reinterpret_cast<typename F::storage_type*>(y), s);
+    for (std::size_t i = 0; i < count; ++i) {
+      T v;
+      if constexpr (converts_directly<F>)
+        v = convert<fp64, F>(in[i]);
+      else if constexpr (std::is_integral_v<T>)
+        v = static_cast<T>(convert<fp64, int64>(in[i]));
+      else if constexpr (std::is_same_v<T, e8m0>)
+        v = e8m0::of(static_cast<float>(in[i]), rules.saturate, rules.powers);
+      else
+        v = T::of(static_cast<float>(in[i]), rules.saturate);
+      view.set((first + i) / s.cols(), (first + i) % s.cols(), v);
+    }
+  });
+}
+
+}  // namespace graph_ops
+
+QTK_GRAPH_FUNCTION void convert_elements(dtype from, const std::byte* x, dtype to, std::byte* y,
+                                         const shape& s, const cast_rules& rules) {
+  const std::size_t count = s.elements();
+  bool done = false;
+  visit_format(from, [&]<class From>(From) {
+    if constexpr (graph_ops::converts_directly<From>)
+      visit_format(to, [&]<class To>(To) {
+        if constexpr (graph_ops::converts_directly<To>) {
+          const auto* in = reinterpret_cast<const typename From::value_type*>(x);
+          auto* out = reinterpret_cast<typename To::value_type*>(y);
+          for (std::size_t i = 0; i < count; ++i) out[i] = graph_ops::convert<From, To>(in[i]);
+          done = true;
+        }
+      });
+  });
+  double wide[256];
+  for (std::size_t i = 0; !done && i < count; i += std::size(wide)) {
+    const std::size_t part = std::min(std::size(wide), count - i);
+    graph_ops::widen(from, x, s, i, part, wide);
+    graph_ops::narrow(wide, to, y, s, i, part, rules);
+  }
 }
 
 }  // namespace qtk::inline QTK_ABI
