@@ -38,8 +38,7 @@ struct binding_cache {
 class execution_plan {
  public:
   static constexpr std::size_t absent = std::numeric_limits<std::size_t>::max();
-  /// Before set 7, Add broadcast along an attribute `axis`, and BatchNormalization trained unless
-  /// told not to.
+  /// Older sets only where none of the nodes meant something else then.
   static constexpr std::int64_t oldest_opset = 7;
 
   struct step {
@@ -71,8 +70,10 @@ class execution_plan {
   execution_plan(const model& m, std::span<const shape> inputs, const options& how,
                  binding_cache& cache)
       : fold_left_(std::min(how.fold_budget, fold_budget(m))) {
-    QTK_CHECK(m.opset() >= oldest_opset, "model", "operator set ", m.opset(),
-              " is not supported, only ", oldest_opset, " and newer");
+    for (const qtk::node& n : m.nodes)
+      QTK_CHECK(m.opset() >= oldest_opset || !n.domain.empty() || means_the_same_since_set_1(n.op),
+                "model", "operator set ", m.opset(), " is not supported, only ", oldest_opset,
+                " and newer");
     QTK_CHECK(inputs.size() == m.inputs.size(), "session", inputs.size(), " inputs for ",
               m.inputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <span>
+#include <string_view>
 #include <unordered_map>
 
 #include "qtk/graph/op.hpp"
@@ -39,6 +41,23 @@ QTK_GRAPH_FUNCTION op_table control_ops();    // control.hpp: If, Loop, Scan
   }();
   const auto it = table.find(cat(domain, ".", op));
   return it == table.end() ? nullptr : it->second;
+}
+
+/// Operators of ONNX that mean the same since the first set. Others changed until set 7: Add
+/// broadcast along an attribute `axis`, BatchNormalization and Dropout trained unless told not to,
+/// Reshape, Pad and Tile took attributes (onnx, docs/Changelog.md).
+[[nodiscard]] inline bool means_the_same_since_set_1(std::string_view op) {
+  static constexpr std::string_view table[] = {
+      "Abs",           "ArgMax",   "ArgMin",     "AveragePool", "Ceil",      "Clip",
+      "Concat",        "Constant", "Conv",       "Elu",         "Exp",       "Flatten",
+      "Floor",         "Gather",   "Identity",   "LRN",         "LeakyRelu", "Log",
+      "LogSoftmax",    "MatMul",   "Max",        "MaxPool",     "Mean",      "Min",
+      "Neg",           "Not",      "Reciprocal", "Relu",        "Shape",     "Sigmoid",
+      "Size",          "Slice",    "Softmax",    "Softplus",    "Softsign",  "Sqrt",
+      "Squeeze",       "Sum",      "Tanh",       "Transpose",   "Unsqueeze", "GlobalAveragePool",
+      "GlobalMaxPool", "ReduceL1", "ReduceL2",   "ReduceMax",   "ReduceMin", "ReduceMean",
+      "ReduceSum"};
+  return std::find(std::begin(table), std::end(table), op) != std::end(table);
 }
 
 }  // namespace qtk::inline QTK_ABI
