@@ -30,8 +30,8 @@ void write_and_read_again(const qtk::model& m) {
 void run(const qtk::model& m) {
   const qtk::session session(m, {.optimize = false, .memory_limit = memory_limit});
   const std::vector<qtk::shape> shapes = qtk::input_shapes(session.graph());
-  const qtk::execution_plan& plan = session.plan(shapes);
-  std::size_t bytes = plan.arena_bytes();
+  const auto plan = session.plan(shapes);
+  std::size_t bytes = plan->arena_bytes();
   std::vector<qtk::any_tensor> inputs;
   for (std::size_t i = 0; i < shapes.size(); ++i) {
     bytes = qtk::checked_add(
@@ -39,9 +39,9 @@ void run(const qtk::model& m) {
     if (bytes > memory_limit) return;
     inputs.emplace_back(session.graph().inputs[i].type, shapes[i]);
   }
-  for (std::size_t i = 0; i < plan.outputs().size(); ++i)
-    bytes = qtk::checked_add(bytes, qtk::size_bytes(plan.output_type(i)));
-  if (bytes <= memory_limit && plan.flops() <= flops_limit) (void)session.run(inputs);
+  for (std::size_t i = 0; i < plan->outputs().size(); ++i)
+    bytes = qtk::checked_add(bytes, qtk::size_bytes(plan->output_type(i)));
+  if (bytes <= memory_limit && plan->flops() <= flops_limit) (void)session.run(inputs);
 }
 
 }  // namespace

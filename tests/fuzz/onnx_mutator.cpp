@@ -114,7 +114,7 @@ class mutator {
     constexpr const char* others[] = {"Conv", "Gemm", "MatMul", "DequantizeLinear", "Conv", "Gemm"};
     const auto ops = qtk::all_ops();
     const std::size_t i = below(ops.size() + std::size(others));
-    return i < ops.size() ? std::string(ops[i].op) : others[i - ops.size()];
+    return i < ops.size() ? std::string(ops[i]->op) : others[i - ops.size()];
   }
   void add_node(qtk::model& m) {
     qtk::node n;

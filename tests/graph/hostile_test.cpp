@@ -1,6 +1,8 @@
+
 #include <chrono>
 #include <cstdlib>
 #include <qtk/graph.hpp>
+
 
 #include "models.hpp"
 #include "support/catch.hpp"

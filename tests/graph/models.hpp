@@ -1,6 +1,7 @@
 #pragma once
 
 #include <qtk/graph.hpp>
+#include <qtk/graph/ops/common.hpp>
 
 #include "support/random.hpp"
 

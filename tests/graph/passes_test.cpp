@@ -1,3 +1,4 @@
+#include <qtk/ops/pool.hpp>
 #include <qtk/quantize.hpp>
 
 #include "../ops/naive.hpp"

@@ -168,7 +168,7 @@ TEST_CASE("what qtk does not read is said by name", "[io][onnx]") {
     CHECK(failure(g) == "f.onnx: input 'x': type string is not supported");
   }
   SECTION("types of outputs") {
-    g.outputs = {value_proto("y", 4, {3})};
+    g.outputs = {value_proto("y", 14, {3})};
     CHECK(failure(g) == "f.onnx: output 'y': type uint16 is not supported");
   }
   SECTION("inputs that are not tensors") {

@@ -5,6 +5,28 @@
 
 #include "qtk/core/abi.hpp"
 
+/// Elements of Bits bits, several to a byte, the first in the low bits.
+namespace qtk::inline QTK_ABI::packed_bits {
+
+template <int Bits>
+[[nodiscard]] constexpr std::uint8_t load(const std::uint8_t* row, std::size_t i) noexcept {
+  constexpr std::size_t per_byte = 8 / Bits;
+  return static_cast<std::uint8_t>((row[i / per_byte] >> (i % per_byte * Bits)) &
+                                   ((1 << Bits) - 1));
+}
+
+/// Writes the low bits of `code`.
+template <int Bits>
+constexpr void store(std::uint8_t* row, std::size_t i, unsigned code) noexcept {
+  constexpr std::size_t per_byte = 8 / Bits;
+  constexpr unsigned mask = (1u << Bits) - 1;
+  const unsigned shift = static_cast<unsigned>(i % per_byte * Bits);
+  row[i / per_byte] =
+      static_cast<std::uint8_t>((row[i / per_byte] & ~(mask << shift)) | ((code & mask) << shift));
+}
+
+}  // namespace qtk::inline QTK_ABI::packed_bits
+
 /// Two 4-bit codes per byte, the first element in the low nibble (ONNX INT4/UINT4). A row of an odd
 /// number of codes ends in a byte whose high nibble is zero.
 namespace qtk::inline QTK_ABI::nibble {
@@ -14,7 +36,7 @@ namespace qtk::inline QTK_ABI::nibble {
 }
 
 [[nodiscard]] constexpr std::uint8_t raw(const std::uint8_t* row, std::size_t i) noexcept {
-  return static_cast<std::uint8_t>((row[i / 2] >> (i % 2 * 4)) & 0xf);
+  return packed_bits::load<4>(row, i);
 }
 
 /// Sign-extends a 4-bit two's complement code.
@@ -31,9 +53,7 @@ namespace qtk::inline QTK_ABI::nibble {
 
 /// Writes the low four bits of `code`.
 constexpr void store(std::uint8_t* row, std::size_t i, int code) noexcept {
-  const unsigned shift = static_cast<unsigned>(i % 2 * 4);
-  row[i / 2] = static_cast<std::uint8_t>((row[i / 2] & ~(0xfu << shift)) |
-                                         ((static_cast<unsigned>(code) & 0xfu) << shift));
+  packed_bits::store<4>(row, i, static_cast<unsigned>(code));
 }
 
 }  // namespace qtk::inline QTK_ABI::nibble

@@ -50,10 +50,8 @@ class tensor_view {
   /// One element of the tensor seen as a matrix: the code, for a quantized format.
   value_type at(std::size_t r, std::size_t c) const noexcept {
     QTK_ASSERT(c < cols());
-    if constexpr (std::same_as<format, int4>)
-      return nibble::load_s4(row(r), c);
-    else if constexpr (std::same_as<format, uint4>)
-      return nibble::load_u4(row(r), c);
+    if constexpr (format::packed)
+      return format::from_bits(packed_bits::load<format::bits>(row(r), c));
     else
       return row(r)[c];
   }
@@ -61,7 +59,7 @@ class tensor_view {
       requires(!std::is_const_v<F>) {
     QTK_ASSERT(c < cols());
     if constexpr (format::packed)
-      nibble::store(row(r), c, value);
+      packed_bits::store<format::bits>(row(r), c, format::to_bits(value));
     else
       row(r)[c] = value;
   }
@@ -154,7 +152,10 @@ class any_tensor {
  public:
   using variant = std::variant<tensor<fp32>, tensor<fp16>, tensor<bf16>, tensor<int8>,
                                tensor<uint8>, tensor<int4>, tensor<uint4>, tensor<int32>,
-                               tensor<int64>, tensor<boolean>, tensor<fp64>>;
+                               tensor<int64>, tensor<boolean>, tensor<fp64>, tensor<int16>,
+                               tensor<uint16>, tensor<uint32>, tensor<uint64>, tensor<float8e4m3fn>,
+                               tensor<float8e4m3fnuz>, tensor<float8e5m2>, tensor<float8e5m2fnuz>,
+                               tensor<float8e8m0>, tensor<float4e2m1>, tensor<int2>, tensor<uint2>>;
 
   any_tensor() = default;
   template <storage_format F>
@@ -211,8 +212,9 @@ class any_tensor {
   variant value_;
 };
 
-static_assert(std::is_same_v<std::variant_alternative_t<static_cast<std::size_t>(dtype::fp64),
+static_assert(std::variant_size_v<any_tensor::variant> == dtype_count);
+static_assert(std::is_same_v<std::variant_alternative_t<static_cast<std::size_t>(dtype::uint2),
                                                         any_tensor::variant>,
-                             tensor<fp64>>);
+                             tensor<uint2>>);
 
 }  // namespace qtk::inline QTK_ABI

@@ -16,8 +16,11 @@
 /// is cheap, because weights are shared and never changed in place. Passes map a model to a model.
 namespace qtk::inline QTK_ABI {
 
-using attribute = std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>,
-                               std::vector<float>, std::vector<std::string>, any_tensor>;
+struct subgraph;
+
+using attribute =
+    std::variant<std::int64_t, float, std::string, std::vector<std::int64_t>, std::vector<float>,
+                 std::vector<std::string>, any_tensor, std::shared_ptr<const subgraph>>;
 
 /// Nodes of the operator set of ONNX have the empty domain; those that passes make have this one.
 ///   Linear  (x, w (N, K), bias?, residual?)           y = f(x * w^T + bias + residual)
@@ -31,6 +34,9 @@ struct node {
   std::vector<std::string> inputs;  // "" stands for an optional input that is absent
   std::vector<std::string> outputs;
   std::map<std::string, attribute, std::less<>> attributes;
+  /// So many of the last inputs are values of the graph that subgraphs of this node read (If, Loop,
+  /// Scan): named here, whoever looks at inputs sees all that the node depends on.
+  std::size_t captures = 0;
 
   /// "Conv 'layer1.conv'": for messages.
   [[nodiscard]] std::string label() const {
@@ -95,7 +101,8 @@ struct dimension {
 struct value_info {
   std::string name;
   qtk::dtype type = dtype::fp32;
-  std::vector<dimension> dims;
+  std::vector<dimension> dims;  // empty: of unknown rank
+  bool untyped = false;         // of a body, where the file doesn't say: whatever comes
 };
 
 [[nodiscard]] inline std::string to_string(const value_info& v) {
@@ -110,6 +117,13 @@ struct value_info {
 /// A weight is immutable and shared between the models that passes derive from one another.
 using weight = std::shared_ptr<const any_tensor>;
 
+/// Version of a domain's operator set; 1 where it isn't listed.
+[[nodiscard]] inline std::int64_t opset_of(const std::map<std::string, std::int64_t>& opsets,
+                                           const std::string& domain) {
+  const auto it = opsets.find(domain);
+  return it == opsets.end() ? 1 : it->second;
+}
+
 struct model {
   std::string name, producer;
   std::map<std::string, std::int64_t> opsets;   // domain -> version
@@ -118,10 +132,7 @@ struct model {
   std::vector<node> nodes;                      // in topological order
   std::map<std::string, weight, std::less<>> weights;
 
-  [[nodiscard]] std::int64_t opset() const {
-    const auto it = opsets.find("");
-    return it == opsets.end() ? 1 : it->second;
-  }
+  [[nodiscard]] std::int64_t opset() const { return opset_of(opsets, ""); }
   /// Null where `value` isn't a weight.
   [[nodiscard]] const any_tensor* find_weight(std::string_view value) const {
     const auto it = weights.find(value);
@@ -130,6 +141,12 @@ struct model {
   void set_weight(std::string value, any_tensor t) {
     weights.insert_or_assign(std::move(value), std::make_shared<const any_tensor>(std::move(t)));
   }
+};
+
+/// The body of an If, Loop or Scan, closed: what it reads of the graph around it are inputs, too.
+struct subgraph {
+  model body;  // inputs: those that the operator feeds, then the captured ones
+  std::vector<std::size_t> captured;  // of each captured input: which input of the node it is
 };
 
 /// Elements of all weights.

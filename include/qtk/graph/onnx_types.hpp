@@ -16,6 +16,10 @@ namespace qtk::inline QTK_ABI {
       return 2;
     case dtype::int8:
       return 3;
+    case dtype::uint16:
+      return 4;
+    case dtype::int16:
+      return 5;
     case dtype::int32:
       return 6;
     case dtype::int64:
@@ -26,12 +30,32 @@ namespace qtk::inline QTK_ABI {
       return 10;
     case dtype::fp64:
       return 11;
+    case dtype::uint32:
+      return 12;
+    case dtype::uint64:
+      return 13;
     case dtype::bf16:
       return 16;
     case dtype::uint4:
       return 21;
     case dtype::int4:
       return 22;
+    case dtype::float8e4m3fn:
+      return 17;
+    case dtype::float8e4m3fnuz:
+      return 18;
+    case dtype::float8e5m2:
+      return 19;
+    case dtype::float8e5m2fnuz:
+      return 20;
+    case dtype::float4e2m1:
+      return 23;
+    case dtype::float8e8m0:
+      return 24;
+    case dtype::uint2:
+      return 25;
+    case dtype::int2:
+      return 26;
     case dtype::fp32:
       break;
   }
@@ -40,7 +64,7 @@ namespace qtk::inline QTK_ABI {
 
 /// The format of a TensorProto.DataType, where qtk has one.
 [[nodiscard]] constexpr std::optional<dtype> from_onnx_type(std::int64_t type) noexcept {
-  for (int d = 0; d <= static_cast<int>(dtype::fp64); ++d)
+  for (int d = 0; d < dtype_count; ++d)
     if (onnx_type(static_cast<dtype>(d)) == type) return static_cast<dtype>(d);
   return std::nullopt;
 }

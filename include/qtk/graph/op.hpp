@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,6 +12,14 @@
 #include "qtk/core/executor.hpp"
 #include "qtk/cpu/isa.hpp"
 #include "qtk/graph/model.hpp"
+
+#if defined(QTK_EXTERN_GRAPH) && !defined(QTK_GRAPH_IMPLEMENTATION)
+#  define QTK_GRAPH_FUNCTION  // declared here, defined in the units that implement the operators
+#elif defined(QTK_GRAPH_IMPLEMENTATION)
+#  define QTK_GRAPH_FUNCTION
+#else
+#  define QTK_GRAPH_FUNCTION inline
+#endif
 
 /// What an operator is to the session: a *binder*, one function from a node and the types of its
 /// inputs to everything needed to run it. Shape inference and execution cannot disagree, because
@@ -64,79 +73,114 @@ struct bound_node {
   [[nodiscard]] bool absorbs(std::size_t input) const noexcept {
     return input < 64 && ((absorbed >> input) & 1u) != 0;
   }
-  /// The value itself, where it depends on types alone (Shape, Size, ConstantOfShape, ...).
-  std::optional<any_tensor> value = std::nullopt;
+  /// The outputs themselves, where they follow from what the binder was told: from types (Shape,
+  /// Size), or from the inputs that it needs (NonZero, If). Then nothing runs.
+  std::vector<any_tensor> values = {};
 };
 
-/// What binders keep for other bindings of the session, by name: packed weights.
-using packed_store = std::unordered_map<std::string, std::shared_ptr<const void>>;
-
-/// What a binder is told.
-class op_context {
+/// What binders keep for other bindings of the session, by name: packed weights, the sessions of
+/// subgraphs. Threads may bind at once.
+class packed_store {
  public:
-  op_context(const qtk::node& n, std::int64_t opset, std::span<const value_type* const> inputs,
-             std::span<const any_tensor* const> constants, isa target, std::size_t concurrency,
-             packed_store& store, bool types_only)
-      : node_(n),
-        opset_(opset),
-        inputs_(inputs),
-        constants_(constants),
-        target_(target),
-        concurrency_(concurrency),
-        store_(store),
-        types_only_(types_only) {}
-
-  const qtk::node& node() const noexcept { return node_; }
-  std::int64_t opset() const noexcept { return opset_; }
-  isa target() const noexcept { return target_; }
-  std::size_t concurrency() const noexcept { return concurrency_; }
-  /// Whether only the types of the outputs are asked for: nothing needs packing.
-  bool types_only() const noexcept { return types_only_; }
-  std::size_t inputs() const noexcept { return inputs_.size(); }
-  bool has(std::size_t i) const noexcept { return i < inputs_.size() && inputs_[i] != nullptr; }
-
-  /// Type of input i; qtk::error where it is absent.
-  const value_type& in(std::size_t i) const {
-    QTK_CHECK(has(i), node_.label(), "input ", i, " is missing");
-    return *inputs_[i];
-  }
-  const shape& dims(std::size_t i) const { return in(i).dims; }
-  /// The value of input i where it is known before the run, else null.
-  const any_tensor* constant(std::size_t i) const noexcept {
-    return i < constants_.size() ? constants_[i] : nullptr;
-  }
-  /// The integers of a constant int64 or int32 input; qtk::error where it is not known.
-  [[nodiscard]] std::vector<std::int64_t> integers(std::size_t i) const {
-    const any_tensor* t = constant(i);
-    QTK_CHECK(t != nullptr, node_.label(), "input ", i, " must be known before the run");
-    if (const auto* wide = t->get_if<int64>()) return {wide->span().begin(), wide->span().end()};
-    const auto narrow = t->as<int32>().span();
-    return {narrow.begin(), narrow.end()};
-  }
-  void expect(std::size_t i, dtype type) const {
-    QTK_CHECK(in(i).type == type, node_.label(), "input ", i, " is ", name(in(i).type),
-              ", supported is ", name(type));
-  }
-  [[noreturn]] void reject(std::string why) const { fail(std::move(why), node_.label()); }
-
-  /// What does not depend on the types of the inputs (packed weights): made at the first binding,
-  /// then shared by all that ask under the same name, which says what T is.
+  /// What make() returned for the first who asked under `name`, which says what T is.
   template <class T, class Make>
-  [[nodiscard]] std::shared_ptr<const T> once(const std::string& name, Make&& make) const {
-    std::shared_ptr<const void>& slot = store_[name];
+  [[nodiscard]] std::shared_ptr<const T> once(const std::string& name, Make&& make) {
+    const std::lock_guard lock(mutex_);
+    std::shared_ptr<const void>& slot = kept_[name];
     if (slot == nullptr) slot = std::make_shared<const T>(make());
     return std::static_pointer_cast<const T>(slot);
   }
 
  private:
-  const qtk::node& node_;
-  std::int64_t opset_;
-  std::span<const value_type* const> inputs_;
-  std::span<const any_tensor* const> constants_;
-  isa target_;
-  std::size_t concurrency_;
-  packed_store& store_;
-  bool types_only_;
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::shared_ptr<const void>> kept_;
+};
+
+/// Inputs of a node, one bit each.
+using input_mask = std::uint64_t;
+[[nodiscard]] constexpr input_mask input_bit(std::size_t i) noexcept { return input_mask{1} << i; }
+inline constexpr input_mask all_inputs = ~input_mask{0};
+/// Beyond 64 inputs there is only all or none.
+[[nodiscard]] constexpr bool holds(input_mask mask, std::size_t i) noexcept {
+  return mask == all_inputs || (i < 64 && (mask & input_bit(i)) != 0);
+}
+
+/// A model ready to run: inputs in their order to outputs.
+using compiled_model = std::function<std::vector<any_tensor>(std::span<const any_tensor>)>;
+
+/// What a node is bound with.
+struct binding {
+  const qtk::node& node;
+  const std::map<std::string, std::int64_t>& opsets;
+  std::span<const value_type* const> inputs;     // null: absent
+  std::span<const any_tensor* const> constants;  // null: not known
+  input_mask fixed;                              // constants that are the same in every run
+  isa target;
+  executor_ref executor;
+  packed_store& store;
+  compiled_model (*compile)(model, isa, executor_ref);  // null: no bodies run
+  bool types_only;
+};
+
+/// What a binder is told.
+class op_context {
+ public:
+  explicit op_context(const binding& b) : b_(b) {}
+
+  const binding& given() const noexcept { return b_; }
+  const qtk::node& node() const noexcept { return b_.node; }
+  const std::map<std::string, std::int64_t>& opsets() const noexcept { return b_.opsets; }
+  /// Version of the operator set that the node is of.
+  std::int64_t opset() const noexcept { return opset_of(b_.opsets, b_.node.domain); }
+  isa target() const noexcept { return b_.target; }
+  executor_ref executor() const noexcept { return b_.executor; }
+  std::size_t concurrency() const noexcept { return b_.executor.concurrency(); }
+  /// Whether only the types of the outputs are asked for: nothing needs packing.
+  bool types_only() const noexcept { return b_.types_only; }
+  std::size_t inputs() const noexcept { return b_.inputs.size(); }
+  bool has(std::size_t i) const noexcept { return i < b_.inputs.size() && b_.inputs[i] != nullptr; }
+
+  /// Type of input i; qtk::error where it is absent.
+  const value_type& in(std::size_t i) const {
+    QTK_CHECK(has(i), node().label(), "input ", i, " is missing");
+    return *b_.inputs[i];
+  }
+  const shape& dims(std::size_t i) const { return in(i).dims; }
+  /// The value of input i where it is known before the run, else null.
+  const any_tensor* constant(std::size_t i) const noexcept {
+    return i < b_.constants.size() ? b_.constants[i] : nullptr;
+  }
+  /// Whether input i is known before the run.
+  bool fixed(std::size_t i) const noexcept {
+    return constant(i) != nullptr && i < 64 && (b_.fixed & input_bit(i)) != 0;
+  }
+  /// The integers of a constant int64 or int32 input; qtk::error where it is not known.
+  [[nodiscard]] std::vector<std::int64_t> integers(std::size_t i) const {
+    const any_tensor* t = constant(i);
+    QTK_CHECK(t != nullptr, node().label(), "input ", i, " must be known before the run");
+    if (const auto* wide = t->get_if<int64>()) return {wide->span().begin(), wide->span().end()};
+    const auto narrow = t->as<int32>().span();
+    return {narrow.begin(), narrow.end()};
+  }
+  void expect(std::size_t i, dtype type) const {
+    QTK_CHECK(in(i).type == type, node().label(), "input ", i, " of ", name(in(i).type),
+              " is not supported, only ", name(type));
+  }
+  [[nodiscard]] compiled_model compile(model body) const {
+    QTK_CHECK(b_.compile != nullptr, node().label(), "a body cannot run here");
+    return b_.compile(std::move(body), b_.target, b_.executor);
+  }
+  [[noreturn]] void reject(std::string why) const { fail(std::move(why), node().label()); }
+
+  /// What does not depend on the types of the inputs (packed weights): made at the first binding,
+  /// then shared by all that ask under the same name, which says what T is.
+  template <class T, class Make>
+  [[nodiscard]] std::shared_ptr<const T> once(const std::string& name, Make&& make) const {
+    return b_.store.once<T>(name, std::forward<Make>(make));
+  }
+
+ private:
+  const binding& b_;
 };
 
 using binder = bound_node (*)(const op_context&);
@@ -145,6 +189,22 @@ using binder = bound_node (*)(const op_context&);
 struct op_definition {
   std::string_view op, domain;
   binder bind;
+  /// Where the value of one of these is known only while the model runs (it is computed from the
+  /// model's inputs), the node is bound then: each time, with everything after it whose types
+  /// depend on it.
+  input_mask needs = 0;
+  /// Computes in fp32 alone: of these inputs, those in half precision or double are converted to
+  /// it, and the outputs back.
+  input_mask fp32_only = 0;
+  /// The same for half precision alone: computes in fp32 and in double.
+  input_mask halves_in_fp32 = 0;
+  /// Bound when the model runs, even if all it needs is known before: its binder runs a body.
+  bool at_run_time = false;
+
+  [[nodiscard]] constexpr bool needs_value(std::size_t i) const noexcept { return holds(needs, i); }
 };
+
+/// The operators of one family.
+using op_table = std::span<const op_definition>;
 
 }  // namespace qtk::inline QTK_ABI

@@ -8,8 +8,8 @@
 #include <unordered_set>
 #include <vector>
 
+#include "qtk/graph/bind.hpp"
 #include "qtk/graph/memory_plan.hpp"
-#include "qtk/graph/op.hpp"
 #include "qtk/graph/registry.hpp"
 #include "qtk/profile/scope.hpp"
 
@@ -31,11 +31,14 @@ struct binding_cache {
 
 /// A model bound to the shapes of its inputs: the steps in order, and an arena in which every
 /// intermediate value and every kernel's workspace has its place before the first run.
+///
+/// Where an operator needs a value that only the run will tell (Reshape to a computed shape,
+/// NonZero, If), its step is *late*: it is bound when it runs, and what it makes lies outside of
+/// the arena. So does whatever depends on types that it makes.
 class execution_plan {
  public:
   static constexpr std::size_t absent = std::numeric_limits<std::size_t>::max();
-  /// Before set 7, Add broadcast along an attribute `axis`, and BatchNormalization trained unless
-  /// told not to.
+  /// Older sets only where none of the nodes meant something else then.
   static constexpr std::int64_t oldest_opset = 7;
 
   struct step {
@@ -44,19 +47,20 @@ class execution_plan {
     bound_node bound;
     std::vector<std::size_t> inputs, outputs;  // values, or `absent`
     std::size_t workspace = 0;                 // offset in the arena
+    const op_definition* late = nullptr;       // bound at run time; `bound` is empty
   };
   struct value {
-    enum class place : std::uint8_t { input, constant, arena };
-    value_type type;
+    enum class place : std::uint8_t { input, constant, arena, late };
+    value_type type;  // unknown where late
     place where = place::arena;
-    std::size_t index = 0;                 // input: which one; arena: the offset
+    std::size_t index = 0;                 // input, late: which one; arena: the offset
     const any_tensor* constant = nullptr;  // null also for absorbed weights
     std::size_t root = 0;                  // the value whose bytes these are
   };
 
   struct options {
     isa target = active_isa();
-    std::size_t concurrency = 1;
+    executor_ref executor = {};
     bool types_only = false;  // shape inference: the plan cannot run
     std::size_t fold_budget =
         std::numeric_limits<std::size_t>::max();  // where less than the model's
@@ -66,8 +70,10 @@ class execution_plan {
   execution_plan(const model& m, std::span<const shape> inputs, const options& how,
                  binding_cache& cache)
       : fold_left_(std::min(how.fold_budget, fold_budget(m))) {
-    QTK_CHECK(m.opset() >= oldest_opset, "model", "operator set ", m.opset(),
-              " is not supported, only ", oldest_opset, " and newer");
+    for (const qtk::node& n : m.nodes)
+      QTK_CHECK(m.opset() >= oldest_opset || !n.domain.empty() || means_the_same_since_set_1(n.op),
+                "model", "operator set ", m.opset(), " is not supported, only ", oldest_opset,
+                " and newer");
     QTK_CHECK(inputs.size() == m.inputs.size(), "session", inputs.size(), " inputs for ",
               m.inputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -98,6 +104,8 @@ class execution_plan {
     return it == ids_.end() ? nullptr : &values_[it->second].type;
   }
   const value_type& output_type(std::size_t i) const { return values_[outputs_[i]].type; }
+  /// Values that late steps make.
+  std::size_t late_values() const noexcept { return late_values_; }
   std::size_t arena_bytes() const noexcept { return arena_bytes_; }
   std::size_t packed_bytes() const noexcept { return packed_bytes_; }
   /// Constants that steps read as they are (biases, tables), not those held in packed form.
@@ -119,7 +127,7 @@ class execution_plan {
   std::size_t add(value v, const std::string& name) {
     v.root = values_.size();
     values_.push_back(v);
-    ids_[name] = v.root;
+    if (!name.empty()) ids_[name] = v.root;  // an output that nobody asked for has none
     return v.root;
   }
   std::size_t find(const std::string& name, std::string_view where) const {
@@ -134,33 +142,52 @@ class execution_plan {
     s.label = profile::intern(n.name.empty() ? n.op : n.name);
     std::vector<const value_type*> types;
     std::vector<const any_tensor*> constants;
-    bool all_known = true;
+    const op_definition* definition = find_op(n.op, n.domain);
+    QTK_CHECK(definition != nullptr, n.label(), "operator ", n.domain.empty() ? "" : n.domain + ".",
+              n.op, " is not supported");
+    bool all_known = true, late = definition->at_run_time;
     for (const std::string& name : n.inputs) {
+      const std::size_t i = s.inputs.size();
       s.inputs.push_back(name.empty() ? absent : find(name, n.label()));
       const value* v = name.empty() ? nullptr : &values_[s.inputs.back()];
       types.push_back(v != nullptr ? &v->type : nullptr);
       constants.push_back(v != nullptr ? v->constant : nullptr);
       all_known = all_known && (v == nullptr || v->constant != nullptr);
+      late = late || (v != nullptr && (v->where == value::place::late ||
+                                       (v->constant == nullptr && definition->needs_value(i))));
     }
-    const op_definition* definition = find_op(n.op, n.domain);
-    QTK_CHECK(definition != nullptr, n.label(), "operator ", n.domain.empty() ? "" : n.domain + ".",
-              n.op, " is not supported");
-    s.bound = definition->bind(op_context(n, m.opset(), types, constants, how.target,
-                                          how.concurrency, cache.packed, how.types_only));
-    QTK_CHECK(s.bound.outputs.size() >= n.outputs.size() || s.bound.value, n.label(), "has ",
-              n.outputs.size(), " outputs, supported are ", s.bound.outputs.size());
-    for (std::size_t i = 0; i < s.bound.outputs.size(); ++i)
-      QTK_CHECK(i < n.outputs.size() && !n.outputs[i].empty(), n.label(), "output ", i,
-                " has no name");
+    if (late) {
+      if (how.types_only) return;
+      s.late = definition;
+      s.kernel = profile::intern("");
+      for (const std::string& name : n.outputs)
+        s.outputs.push_back(
+            name.empty()
+                ? absent
+                : add({.type = {}, .where = value::place::late, .index = late_values_++}, name));
+      steps_.push_back(std::move(s));
+      return;
+    }
+    s.bound = bind_node(*definition, {.node = n,
+                                      .opsets = m.opsets,
+                                      .inputs = types,
+                                      .constants = constants,
+                                      .fixed = all_inputs,
+                                      .target = how.target,
+                                      .executor = how.executor,
+                                      .store = cache.packed,
+                                      .compile = nullptr,
+                                      .types_only = how.types_only});
     s.kernel = profile::intern(s.bound.kernel);
-    if (s.bound.value) {
-      keep(*std::move(s.bound.value), n.outputs.at(0));
+    if (!s.bound.values.empty()) {
+      for (std::size_t i = 0; i < n.outputs.size(); ++i)
+        if (!n.outputs[i].empty()) keep(std::move(s.bound.values[i]), n.outputs[i]);
     } else if (all_known && !n.inputs.empty() && (s.bound.run || s.bound.alias) && foldable(s)) {
       evaluate(n, s, constants);
     } else {
-      for (std::size_t i = 0; i < n.outputs.size(); ++i)
-        s.outputs.push_back(n.outputs[i].empty() ? absent
-                                                 : add({.type = s.bound.outputs[i]}, n.outputs[i]));
+      for (std::size_t i = 0; i < s.bound.outputs.size(); ++i)
+        s.outputs.push_back(
+            add({.type = s.bound.outputs[i]}, i < n.outputs.size() ? n.outputs[i] : std::string()));
       if (s.bound.alias) alias(s);
       if (packed_.insert(s.bound.packed.get()).second) packed_bytes_ += s.bound.packed_bytes;
       steps_.push_back(std::move(s));
@@ -195,7 +222,6 @@ class execution_plan {
 
   /// Output 0 lives where its input lives.
   void alias(const step& s) {
-    if (s.outputs.empty() || s.outputs[0] == absent) return;
     value& out = values_[s.outputs[0]];
     const value& in = values_[s.inputs[*s.bound.alias]];
     out.where = in.where;
@@ -214,17 +240,7 @@ class execution_plan {
   void evaluate(const qtk::node& n, step& s, std::span<const any_tensor* const> constants) {
     std::vector<const std::byte*> in;
     for (const any_tensor* c : constants) in.push_back(c != nullptr ? c->data() : nullptr);
-    std::vector<any_tensor> results;
-    std::vector<std::byte*> out;
-    for (const value_type& t : s.bound.outputs) results.emplace_back(t.type, t.dims);
-    for (any_tensor& r : results) out.push_back(r.data());
-    if (s.bound.alias) {
-      const std::size_t bytes = qtk::size_bytes(s.bound.outputs[0]);
-      if (bytes != 0) std::memcpy(out[0], in[*s.bound.alias], bytes);
-    } else {
-      buffer workspace(s.bound.workspace_bytes);
-      s.bound.run({.inputs = in, .outputs = out, .workspace = workspace.data(), .executor = {}});
-    }
+    std::vector<any_tensor> results = run_bound(s.bound, in, {});
     for (std::size_t i = 0; i < n.outputs.size(); ++i)
       if (!n.outputs[i].empty()) keep(std::move(results[i]), n.outputs[i]);
   }
@@ -271,7 +287,7 @@ class execution_plan {
   /// Lets output 0 take the place of an input that dies here.
   void reuse_input(std::size_t i, std::vector<std::size_t>& last) {
     const step& s = steps_[i];
-    if (!s.bound.in_place || s.outputs.empty() || s.outputs[0] == absent) return;
+    if (!s.bound.in_place) return;
     const std::size_t in = s.inputs[*s.bound.in_place];
     const std::size_t out = s.outputs[0];
     if (in == absent || values_[in].where != value::place::arena) return;
@@ -308,6 +324,7 @@ class execution_plan {
   std::deque<any_tensor> owned_;            // stable addresses
   std::unordered_set<const void*> packed_;  // counted already
   std::size_t arena_bytes_ = 0, packed_bytes_ = 0, constant_bytes_ = 0, fold_left_ = 0;
+  std::size_t late_values_ = 0;
 };
 
 /// Shapes of the inputs with the batch (the first dimension, where it is a symbol, and all others

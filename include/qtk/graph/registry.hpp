@@ -1,68 +1,67 @@
 #pragma once
 
+#include <algorithm>
 #include <span>
+#include <string_view>
+#include <unordered_map>
 
-#include "qtk/graph/ops/elementwise.hpp"
-#include "qtk/graph/ops/layers.hpp"
-#include "qtk/graph/ops/layout.hpp"
-#include "qtk/graph/ops/pool.hpp"
+#include "qtk/graph/op.hpp"
 
+/// The operators that a session runs: one table a family, defined in the header of that family.
 namespace qtk::inline QTK_ABI {
 
-/// The operators that a session runs.
-[[nodiscard]] inline std::span<const op_definition> all_ops() {
+namespace graph_ops {
+QTK_GRAPH_FUNCTION op_table layer_ops();        // layers.hpp: Linear and Conv with packed weights
+QTK_GRAPH_FUNCTION op_table elementwise_ops();  // elementwise.hpp: arithmetic, comparisons, casts
+QTK_GRAPH_FUNCTION op_table reduce_ops();       // reduce.hpp: sums, norms, softmax, arg max, losses
+QTK_GRAPH_FUNCTION op_table layout_ops();       // layout.hpp: shapes, slices, gathers, scatters
+QTK_GRAPH_FUNCTION op_table image_ops();      // image.hpp: convolution, pooling, resizing, signals
+QTK_GRAPH_FUNCTION op_table product_ops();    // product.hpp: products of matrices of all kinds
+QTK_GRAPH_FUNCTION op_table quantized_ops();  // quantized.hpp: QuantizeLinear, QLinear*, ...
+QTK_GRAPH_FUNCTION op_table sequence_ops();   // sequence.hpp: recurrent layers, attention
+QTK_GRAPH_FUNCTION op_table control_ops();    // control.hpp: If, Loop, Scan
+}  // namespace graph_ops
+
+[[nodiscard]] inline std::vector<const op_definition*> all_ops() {
   using namespace graph_ops;
-  static constexpr op_definition table[] = {
-      {"Conv", qtk_domain, bind_conv},
-      {"Linear", qtk_domain, bind_linear},
-      {"Abs", "", bind_unary<unary_op::abs>},
-      {"Add", "", bind_binary<binary_op::add>},
-      {"ArgMax", "", bind_argmax},
-      {"AveragePool", "", bind_pool},
-      {"BatchNormalization", "", bind_batch_norm},
-      {"Cast", "", bind_cast},
-      {"Clip", "", bind_activation},
-      {"Concat", "", bind_concat},
-      {"Constant", "", bind_constant},
-      {"Conv", "", bind_not_lowered},
-      {"Div", "", bind_binary<binary_op::divide>},
-      {"Dropout", "", bind_identity},
-      {"Erf", "", bind_unary<unary_op::erf>},
-      {"Exp", "", bind_unary<unary_op::exp>},
-      {"Expand", "", bind_expand},
-      {"Flatten", "", bind_flatten},
-      {"Gather", "", bind_gather},
-      {"Gemm", "", bind_not_lowered},
-      {"GlobalAveragePool", "", bind_global_pool<false>},
-      {"GlobalMaxPool", "", bind_global_pool<true>},
-      {"Identity", "", bind_identity},
-      {"LeakyRelu", "", bind_activation},
-      {"MatMul", "", bind_not_lowered},
-      {"MaxPool", "", bind_pool},
-      {"Mul", "", bind_binary<binary_op::multiply>},
-      {"Neg", "", bind_unary<unary_op::negate>},
-      {"Pad", "", bind_pad},
-      {"Relu", "", bind_activation},
-      {"Reshape", "", bind_reshape},
-      {"Shape", "", bind_shape},
-      {"Sigmoid", "", bind_unary<unary_op::sigmoid>},
-      {"Slice", "", bind_slice},
-      {"Softmax", "", bind_softmax},
-      {"Sqrt", "", bind_unary<unary_op::sqrt>},
-      {"Squeeze", "", bind_squeeze},
-      {"Sub", "", bind_binary<binary_op::subtract>},
-      {"Tanh", "", bind_unary<unary_op::tanh>},
-      {"Transpose", "", bind_transpose},
-      {"Unsqueeze", "", bind_unsqueeze},
-  };
-  return table;
+  std::vector<const op_definition*> all;
+  for (const op_table table :
+       {layer_ops(), elementwise_ops(), reduce_ops(), layout_ops(), image_ops(), product_ops(),
+        quantized_ops(), sequence_ops(), control_ops()})
+    for (const op_definition& d : table) all.push_back(&d);
+  return all;
 }
 
 /// Null where no session runs it.
 [[nodiscard]] inline const op_definition* find_op(std::string_view op, std::string_view domain) {
-  for (const op_definition& d : all_ops())
-    if (d.op == op && d.domain == domain) return &d;
-  return nullptr;
+  static const auto table = [] {
+    std::unordered_map<std::string, const op_definition*> by_name;
+    for (const op_definition* d : all_ops()) by_name.emplace(cat(d->domain, ".", d->op), d);
+    return by_name;
+  }();
+  const auto it = table.find(cat(domain, ".", op));
+  return it == table.end() ? nullptr : it->second;
+}
+
+/// Operators of ONNX that mean the same since the first set. Others changed until set 7: Add
+/// broadcast along an attribute `axis`, BatchNormalization and Dropout trained unless told not to,
+/// Reshape, Pad and Tile took attributes (onnx, docs/Changelog.md).
+[[nodiscard]] inline bool means_the_same_since_set_1(std::string_view op) {
+  static constexpr std::string_view table[] = {
+      "Abs",           "ArgMax",   "ArgMin",     "AveragePool", "Ceil",      "Clip",
+      "Concat",        "Constant", "Conv",       "Elu",         "Exp",       "Flatten",
+      "Floor",         "Gather",   "Identity",   "LRN",         "LeakyRelu", "Log",
+      "LogSoftmax",    "MatMul",   "Max",        "MaxPool",     "Mean",      "Min",
+      "Neg",           "Not",      "Reciprocal", "Relu",        "Shape",     "Sigmoid",
+      "Size",          "Slice",    "Softmax",    "Softplus",    "Softsign",  "Sqrt",
+      "Squeeze",       "Sum",      "Tanh",       "Transpose",   "Unsqueeze", "GlobalAveragePool",
+      "GlobalMaxPool", "ReduceL1", "ReduceL2",   "ReduceMax",   "ReduceMin", "ReduceMean",
+      "ReduceSum"};
+  return std::find(std::begin(table), std::end(table), op) != std::end(table);
 }
 
 }  // namespace qtk::inline QTK_ABI
+
+#if !defined(QTK_EXTERN_GRAPH)
+#  include "qtk/graph/ops/all.hpp"  // the definitions come last
+#endif

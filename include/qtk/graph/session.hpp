@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -37,10 +38,14 @@ class session {
       : options_(options), model_(options.optimize ? optimize(std::move(m)) : std::move(m)) {
     const std::vector<shape> shapes =
         options.shapes.empty() ? input_shapes(model_, options.batch) : options.shapes;
-    absorb_weights(plan(shapes));
+    absorb_weights(*plan(shapes));
     plans_.clear();  // the first plan points to the tensors that are gone now
     plan(shapes);    // cheap: weights stay packed
   }
+  struct unbound {};
+  /// Not bound to any shapes before the first run; all weights are kept.
+  session(model m, const session_options& options, unbound)
+      : options_(options), model_(options.optimize ? optimize(std::move(m)) : std::move(m)) {}
   session(const session&) = delete;
   session& operator=(const session&) = delete;
 
@@ -48,25 +53,26 @@ class session {
   const model& graph() const noexcept { return model_; }
   isa target() const noexcept { return options_.target; }
 
-  /// The plan for inputs of these shapes, made at first use. qtk::error names what does not fit.
-  const execution_plan& plan(std::span<const shape> inputs) const {
+  /// The plan for inputs of these shapes, made at first use and kept for some more. qtk::error
+  /// names what does not fit.
+  std::shared_ptr<const execution_plan> plan(std::span<const shape> inputs) const {
     const std::lock_guard lock(mutex_);
     for (const auto& [shapes, p] : plans_)
-      if (std::equal(shapes.begin(), shapes.end(), inputs.begin(), inputs.end())) return *p;
-    auto made = std::make_unique<execution_plan>(
-        model_, inputs, execution_plan::options{options_.target, options_.executor.concurrency()},
-        cache_);
+      if (std::equal(shapes.begin(), shapes.end(), inputs.begin(), inputs.end())) return p;
+    auto made = std::make_shared<const execution_plan>(
+        model_, inputs, execution_plan::options{options_.target, options_.executor}, cache_);
     const std::size_t bytes = checked_add(made->arena_bytes(), made->packed_bytes());
     QTK_CHECK(bytes <= options_.memory_limit, "session", "arena and weights would take ", bytes,
               " bytes, the limit is ", options_.memory_limit);
-    plans_.emplace_back(std::vector<shape>(inputs.begin(), inputs.end()), std::move(made));
-    return *plans_.back().second;
+    if (plans_.size() == max_plans) plans_.erase(plans_.begin());  // the oldest
+    plans_.emplace_back(std::vector<shape>(inputs.begin(), inputs.end()), made);
+    return made;
   }
 
   /// Exact, before the first run with these shapes.
   [[nodiscard]] session_memory memory(std::span<const shape> inputs) const {
-    const execution_plan& p = plan(inputs);
-    return {p.packed_bytes(), p.constant_bytes(), p.arena_bytes()};
+    const auto p = plan(inputs);
+    return {p->packed_bytes(), p->constant_bytes(), p->arena_bytes()};
   }
 
   /// Runs the model: inputs in the order of graph().inputs, outputs in that of graph().outputs.
@@ -76,20 +82,16 @@ class session {
     QTK_CHECK(inputs.size() == model_.inputs.size(), "session", inputs.size(), " inputs for ",
               model_.inputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
-      QTK_CHECK(inputs[i].dtype() == model_.inputs[i].type,
+      QTK_CHECK(inputs[i].dtype() == model_.inputs[i].type || model_.inputs[i].untyped,
                 cat("input '", model_.inputs[i].name, "'"), "is ", name(inputs[i].dtype()),
                 ", the model takes ", model_.inputs[i]);
       shapes.push_back(inputs[i].shape());
     }
-    const execution_plan& p = plan(shapes);
+    const auto p = plan(shapes);
     std::vector<const std::byte*> data;
     for (const any_tensor& t : inputs) data.push_back(t.data());
-    std::vector<any_tensor> outputs;
-    for (std::size_t i = 0; i < p.outputs().size(); ++i)
-      outputs.emplace_back(p.output_type(i).type, p.output_type(i).dims);
-    arena_lease arena(*this, p.arena_bytes());
-    execute(p, data, arena.data(), outputs);
-    return outputs;
+    arena_lease arena(*this, p->arena_bytes());
+    return one_run(*this, *p, data, arena.data()).outputs();
   }
 
   /// For models of one fp32 input and one fp32 output.
@@ -125,42 +127,140 @@ class session {
     buffer memory_;
   };
 
-  void execute(const execution_plan& p, std::span<const std::byte* const> inputs, std::byte* arena,
-               std::vector<any_tensor>& outputs) const {
+  /// The body of a control-flow operator, as a session of its own that binds to the shapes it
+  /// meets.
+  static compiled_model compile(model body, isa target, executor_ref executor) {
+    auto made = std::make_shared<session>(
+        std::move(body), session_options{.target = target, .executor = executor}, unbound{});
+    return
+        [made = std::move(made)](std::span<const any_tensor> inputs) { return made->run(inputs); };
+  }
+
+  /// What one run of a plan holds: the arena, and values whose types it found out.
+  class one_run {
+   public:
+    one_run(const session& s, const execution_plan& p, std::span<const std::byte* const> inputs,
+            std::byte* arena)
+        : session_(s), plan_(p), inputs_(inputs), arena_(arena), late_(p.late_values()) {
+      const profile::scope whole("session.run");
+      for (const execution_plan::step& step : p.steps()) {
+        if (step.late != nullptr)
+          run_late(step);
+        else if (!step.bound.alias)
+          run(step);
+      }
+    }
+
+    [[nodiscard]] std::vector<any_tensor> outputs() {
+      std::vector<any_tensor> made;
+      for (const std::size_t v : plan_.outputs()) made.push_back(copy(v));
+      return made;
+    }
+
+   private:
     using place = execution_plan::value::place;
-    const auto address = [&](std::size_t v) -> const std::byte* {
+
+    [[nodiscard]] const std::byte* address(std::size_t v) const {
       if (v == execution_plan::absent) return nullptr;
-      const auto& value = p.values()[v];
-      const auto& root = p.values()[value.root];
-      if (root.where == place::input) return inputs[root.index];
-      if (root.where == place::constant)
-        return root.constant != nullptr ? root.constant->data() : nullptr;
-      return arena + root.index;
-    };
-    const profile::scope whole("session.run");
-    std::vector<const std::byte*> in;
-    std::vector<std::byte*> out;
-    for (const execution_plan::step& s : p.steps()) {
-      if (s.bound.alias) continue;
-      in.clear();
-      out.clear();
-      for (const std::size_t v : s.inputs) in.push_back(address(v));
-      for (const std::size_t v : s.outputs) out.push_back(const_cast<std::byte*>(address(v)));
+      const auto& root = plan_.values()[plan_.values()[v].root];
+      switch (root.where) {
+        case place::input:
+          return inputs_[root.index];
+        case place::constant:
+          return root.constant != nullptr ? root.constant->data() : nullptr;
+        case place::late:
+          return late_[root.index].data();
+        case place::arena:
+          break;
+      }
+      return arena_ + root.index;
+    }
+    [[nodiscard]] value_type type(std::size_t v) const {
+      const auto& value = plan_.values()[v];
+      if (value.where != place::late) return value.type;
+      const any_tensor& t = late_[value.index];
+      return {t.dtype(), t.shape()};
+    }
+    [[nodiscard]] any_tensor copy(std::size_t v) const {
+      const value_type t = type(v);
+      any_tensor made(t.type, t.dims);
+      const std::size_t bytes = qtk::size_bytes(t);
+      if (bytes != 0) std::memcpy(made.data(), address(v), bytes);
+      return made;
+    }
+
+    void run(const execution_plan::step& s) {
+      in_.clear();
+      out_.clear();
+      for (const std::size_t v : s.inputs) in_.push_back(address(v));
+      for (const std::size_t v : s.outputs) out_.push_back(const_cast<std::byte*>(address(v)));
       const profile::scope one(s.label, {.flops = s.bound.flops,
                                          .bytes = s.bound.bytes,
                                          .integer = s.bound.integer,
                                          .kernel = s.kernel});
-      s.bound.run({.inputs = in,
-                   .outputs = out,
-                   .workspace = arena + s.workspace,
-                   .executor = options_.executor});
+      s.bound.run({.inputs = in_,
+                   .outputs = out_,
+                   .workspace = arena_ + s.workspace,
+                   .executor = session_.options_.executor});
     }
-    for (std::size_t i = 0; i < outputs.size(); ++i) {
-      const std::byte* from = address(p.outputs()[i]);
-      const std::size_t bytes = qtk::size_bytes(p.output_type(i));
-      if (bytes != 0) std::memcpy(outputs[i].data(), from, bytes);
+
+    /// Binds the step to what its inputs are now, then runs it.
+    void run_late(const execution_plan::step& s) {
+      const profile::scope one(s.label);
+      const node& n = *s.node;
+      std::vector<value_type> types(s.inputs.size());
+      std::vector<const value_type*> inputs(s.inputs.size());
+      std::vector<const any_tensor*> constants(s.inputs.size());
+      input_mask fixed = 0;
+      std::deque<any_tensor> copies;
+      for (std::size_t i = 0; i < s.inputs.size(); ++i) {
+        const std::size_t v = s.inputs[i];
+        if (v == execution_plan::absent) continue;
+        types[i] = type(v);
+        inputs[i] = &types[i];
+        constants[i] = plan_.values()[v].constant;
+        if (constants[i] != nullptr && i < 64) fixed |= input_bit(i);
+        if (constants[i] != nullptr || !s.late->needs_value(i)) continue;
+        constants[i] = plan_.values()[v].where == place::late ? &late_[plan_.values()[v].index]
+                                                              : &copies.emplace_back(copy(v));
+      }
+      in_node(n, [&] {
+        bound_node b = bind_node(*s.late, {.node = n,
+                                           .opsets = session_.model_.opsets,
+                                           .inputs = inputs,
+                                           .constants = constants,
+                                           .fixed = fixed,
+                                           .target = session_.options_.target,
+                                           .executor = session_.options_.executor,
+                                           .store = session_.cache_.packed,
+                                           .compile = compile,
+                                           .types_only = false});
+        if (b.values.empty()) b.values = evaluate(s, b);
+        for (std::size_t i = 0; i < s.outputs.size(); ++i)
+          if (s.outputs[i] != execution_plan::absent)
+            late_[plan_.values()[s.outputs[i]].index] = std::move(b.values[i]);
+      });
     }
-  }
+    [[nodiscard]] std::vector<any_tensor> evaluate(const execution_plan::step& s,
+                                                   const bound_node& b) {
+      std::size_t bytes = b.workspace_bytes;
+      for (const value_type& t : b.outputs) bytes = checked_add(bytes, qtk::size_bytes(t));
+      QTK_CHECK(bytes <= session_.options_.memory_limit, s.node->label(), "would take ", bytes,
+                " bytes, the limit is ", session_.options_.memory_limit);
+      in_.clear();
+      out_.clear();
+      for (const std::size_t v : s.inputs) in_.push_back(address(v));
+      return run_bound(b, in_, session_.options_.executor);
+    }
+
+    const session& session_;
+    const execution_plan& plan_;
+    std::span<const std::byte* const> inputs_;
+    std::byte* arena_;
+    std::vector<any_tensor> late_;
+    std::vector<const std::byte*> in_;
+    std::vector<std::byte*> out_;
+  };
 
   /// Gives up the tensors of weights that live on in packed form alone.
   void absorb_weights(const execution_plan& p) {
@@ -179,11 +279,14 @@ class session {
     }
   }
 
+  /// Of so many sets of input shapes a session remembers the plan.
+  static constexpr std::size_t max_plans = 32;
+
   session_options options_;
   model model_;
   mutable std::mutex mutex_;
   mutable binding_cache cache_;
-  mutable std::vector<std::pair<std::vector<shape>, std::unique_ptr<execution_plan>>> plans_;
+  mutable std::vector<std::pair<std::vector<shape>, std::shared_ptr<const execution_plan>>> plans_;
   mutable std::vector<buffer> arenas_;
 };
 

@@ -13,6 +13,7 @@ struct limits {
   std::size_t max_file_bytes = std::size_t{2} << 30;       // protobuf's own limit
   std::size_t max_external_bytes = std::size_t{64} << 30;  // of weights beside the file, in all
   std::size_t max_nodes = 1'000'000;
+  std::size_t max_depth = 16;         // of bodies within bodies: If, Loop, Scan
   std::size_t max_name_bytes = 4096;  // of a node, value, operator or attribute
 };
 

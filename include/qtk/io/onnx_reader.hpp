@@ -18,12 +18,6 @@ namespace qtk::inline QTK_ABI::onnx {
 
 namespace detail {
 
-/// The operators with a subgraph. A session runs none of them, but a file that holds one may be
-/// looked at.
-[[nodiscard]] inline bool has_subgraph(std::string_view op) noexcept {
-  return op == "If" || op == "Loop" || op == "Scan" || op == "SequenceMap";
-}
-
 class model_reader {
  public:
   model_reader(const limits& limit, std::filesystem::path folder)
@@ -34,16 +28,17 @@ class model_reader {
     proto_reader message(bytes);
     std::int64_t ir_version = 0;
     bool graph = false;
+    graph_parts parts;
     while (message.next()) switch (message.field()) {
         case proto::model::ir_version:
           ir_version = message.integer();
           break;
         case proto::model::producer_name:
-          m_.producer = name_of(message);
+          producer_ = name_of(message);
           break;
         case proto::model::graph:
           QTK_CHECK(!std::exchange(graph, true), message.where(), "a second graph");
-          read_graph(message.message("graph"));
+          parts = read_graph(message.message("graph"), 0);
           break;
         case proto::model::opset_import:
           read_opset(message.message("opset_import"));
@@ -59,9 +54,12 @@ class model_reader {
     QTK_CHECK(ir_version > 0 && graph, "", "not an ONNX model: it has no ",
               graph ? "IR version" : "graph");
     // Before IR version 3 there was one operator set, and files did not name it.
-    QTK_CHECK(ir_version < 3 || !m_.opsets.empty(), "", "the model names no operator set");
-    finish();
-    return std::move(m_);
+    QTK_CHECK(ir_version < 3 || !opsets_.empty(), "", "the model names no operator set");
+    model m = finish(std::move(parts));
+    m.producer = std::move(producer_);
+    m.opsets = std::move(opsets_);
+    m.metadata = std::move(metadata_);
+    return m;
   }
 
  private:
@@ -88,7 +86,7 @@ class model_reader {
           message.skip();
       }
     QTK_CHECK(version > 0, message.where(), "operator set '", domain, "' of version ", version);
-    m_.opsets[domain] = version;
+    opsets_[domain] = version;
   }
 
   void read_metadata(proto_reader message) {
@@ -103,43 +101,58 @@ class model_reader {
         default:
           message.skip();
       }
-    m_.metadata[key] = std::move(value);
+    metadata_[key] = std::move(value);
   }
 
-  void read_graph(proto_reader message) {
-    std::size_t inputs = 0, outputs = 0, initializers = 0;
+  struct typed_value {
+    value_info info;
+    std::int64_t type = 0;  // TensorProto.DataType
+  };
+  /// A GraphProto as it stands there.
+  struct graph_parts {
+    model m;
+    std::vector<typed_value> inputs, outputs;
+  };
+
+  /// `depth`: in so many other graphs.
+  graph_parts read_graph(proto_reader message, std::size_t depth) {
+    QTK_CHECK(depth <= limit_.max_depth, message.where(), "graphs within graphs, more than ",
+              limit_.max_depth, " deep");
+    graph_parts g;
+    std::size_t initializers = 0;
     while (message.next()) switch (message.field()) {
         case proto::graph::name:
-          m_.name = name_of(message);
+          g.m.name = name_of(message);
           break;
         case proto::graph::node:
-          QTK_CHECK(m_.nodes.size() < limit_.max_nodes, message.where(), "more than ",
-                    limit_.max_nodes, " nodes");
-          m_.nodes.push_back(read_node(message.message("node", m_.nodes.size())));
+          QTK_CHECK(nodes_++ < limit_.max_nodes, message.where(), "more than ", limit_.max_nodes,
+                    " nodes");
+          g.m.nodes.push_back(read_node(message.message("node", g.m.nodes.size()), depth));
           break;
         case proto::graph::initializer: {
           const proto_reader tensor = message.message("initializer", initializers++);
           named_tensor t = read_tensor(tensor, tensor.where(), external_, limit_);
           QTK_CHECK(!t.name.empty(), tensor.where(), "a weight without a name");
-          QTK_CHECK(m_.find_weight(t.name) == nullptr, cat("tensor '", t.name, "'"),
+          QTK_CHECK(g.m.find_weight(t.name) == nullptr, cat("tensor '", t.name, "'"),
                     "is defined twice");
-          m_.set_weight(std::move(t.name), std::move(t.value));
+          g.m.set_weight(std::move(t.name), std::move(t.value));
           break;
         }
         case proto::graph::sparse_initializer:
           fail("sparse weights are not supported", message.where());
         case proto::graph::input:
-          inputs_.push_back(read_value(message.message("input", inputs++)));
+          g.inputs.push_back(read_value(message.message("input", g.inputs.size())));
           break;
         case proto::graph::output:
-          outputs_.push_back(read_value(message.message("output", outputs++)));
+          g.outputs.push_back(read_value(message.message("output", g.outputs.size())));
           break;
         default:
           message.skip();
       }
+    return g;
   }
 
-  node read_node(proto_reader message) {
+  node read_node(proto_reader message, std::size_t depth) {
     node n;
     std::vector<proto_reader> attributes;  // read last: their errors name the node
     while (message.next()) switch (message.field()) {
@@ -171,11 +184,11 @@ class model_reader {
     if (n.name.empty())
       for (const std::string& out : n.outputs)
         if (n.name.empty()) n.name = out;
-    for (const proto_reader& a : attributes) read_attribute(a, n);
+    for (const proto_reader& a : attributes) read_attribute(a, n, depth);
     return n;
   }
 
-  void read_attribute(proto_reader message, node& n) {
+  void read_attribute(proto_reader message, node& n, std::size_t depth) {
     namespace field = proto::attribute;
     std::string name, text;
     std::int64_t kind = field::undefined, integer = 0;
@@ -184,6 +197,7 @@ class model_reader {
     std::vector<float> numbers;
     std::vector<std::string> texts;
     any_tensor tensor;
+    graph_parts body;
     std::int64_t seen = field::undefined;  // files of IR version 1 don't give the kind
     while (message.next()) switch (message.field()) {
         case field::name:
@@ -211,9 +225,8 @@ class model_reader {
           seen = field::kind_tensor;
           break;
         case field::g:
-        case field::graphs:
+          body = read_graph(message.message("g"), depth + 1);
           seen = field::kind_graph;
-          message.skip();
           break;
         case field::floats:
           message.each<float>([&](float v) { numbers.push_back(v); });
@@ -249,17 +262,43 @@ class model_reader {
       case field::kind_strings:
         return set(std::move(texts));
       case field::kind_graph:
-        if (has_subgraph(n.op)) return;
-        [[fallthrough]];
+        return set(closed(finish(std::move(body), false), n));
       default:
         fail(cat("attribute '", name, "' has a kind that is not supported"), n.label());
     }
   }
 
-  struct typed_value {
-    value_info info;
-    std::int64_t type = 0;  // TensorProto.DataType
-  };
+  /// A body that reads the values of the graphs around it as inputs; `n` takes them as inputs, too.
+  static std::shared_ptr<const subgraph> closed(model body, node& n) {
+    subgraph made;
+    std::set<std::string_view> own;
+    for (const value_info& v : body.inputs) own.insert(v.name);
+    for (const node& inner : body.nodes) own.insert(inner.outputs.begin(), inner.outputs.end());
+    std::vector<std::string> outer;
+    std::set<std::string_view> seen;
+    const auto use = [&](const std::string& value) {
+      if (value.empty() || own.contains(value) || body.find_weight(value) != nullptr) return;
+      if (seen.insert(value).second) outer.push_back(value);
+    };
+    for (const node& inner : body.nodes)
+      for (const std::string& value : inner.inputs) use(value);
+    for (const value_info& v : body.outputs) use(v.name);
+    const std::size_t formal = n.inputs.size() - n.captures;
+    for (const std::string& value : outer) {
+      std::size_t at = formal;
+      while (at < n.inputs.size() && n.inputs[at] != value) ++at;
+      if (at == n.inputs.size()) {
+        n.inputs.push_back(value);
+        ++n.captures;
+      }
+      made.captured.push_back(at);
+    }
+    for (const std::string& value : outer)
+      body.inputs.push_back({.name = value, .type = dtype::fp32, .dims = {}, .untyped = true});
+    sort_nodes(body);
+    made.body = std::move(body);
+    return std::make_shared<const subgraph>(std::move(made));
+  }
 
   typed_value read_value(proto_reader message) {
     typed_value v;
@@ -272,7 +311,7 @@ class model_reader {
           while (type.next()) {
             QTK_CHECK(
                 type.field() == proto::type::tensor_type || type.field() == proto::type::denotation,
-                type.where(), "not a tensor");
+                type.where(), "not a tensor: sequences, optionals and maps are not supported");
             if (type.field() == proto::type::tensor_type)
               read_type(type.message("tensor_type"), v);
             else
@@ -332,31 +371,38 @@ class model_reader {
               proto::type_name(v.type), " is not supported");
   }
 
-  /// What only the whole graph can tell.
-  void finish() {
+  /// What only the whole graph can tell. Of a body, types may be missing, and nodes are put in
+  /// order once it is closed.
+  static model finish(graph_parts g, bool whole = true) {
+    model m = std::move(g.m);
     std::set<std::string_view> given;
-    for (typed_value& v : inputs_) {
-      if (m_.find_weight(v.info.name) != nullptr) continue;  // listed as an input too: IR < 4
-      check_type(v, "input '");
-      m_.inputs.push_back(std::move(v.info));
+    for (typed_value& v : g.inputs) {
+      if (m.find_weight(v.info.name) != nullptr) continue;  // listed as an input too: IR < 4
+      if (whole || v.type != 0) check_type(v, "input '");
+      v.info.untyped = v.type == 0;
+      m.inputs.push_back(std::move(v.info));
     }
-    for (typed_value& v : outputs_) {
-      check_type(v, "output '");
-      m_.outputs.push_back(std::move(v.info));
+    for (typed_value& v : g.outputs) {
+      if (whole || v.type != 0) check_type(v, "output '");
+      v.info.untyped = v.type == 0;
+      m.outputs.push_back(std::move(v.info));
     }
-    for (const value_info& v : m_.inputs)
+    for (const value_info& v : m.inputs)
       QTK_CHECK(given.insert(v.name).second, cat("input '", v.name, "'"), "is listed twice");
-    QTK_CHECK(!m_.outputs.empty(), "", "the graph has no outputs");
-    for (const node& n : m_.nodes)
+    QTK_CHECK(!m.outputs.empty(), "", "the graph has no outputs");
+    for (const node& n : m.nodes)
       for (const std::string& out : n.outputs)
         QTK_CHECK(!given.contains(out), n.label(), "makes '", out, "', which is a graph input");
-    sort_nodes(m_);
+    if (whole) sort_nodes(m);
+    return m;
   }
 
   limits limit_;
   external_data external_;
-  model m_;
-  std::vector<typed_value> inputs_, outputs_;
+  std::string producer_;
+  std::map<std::string, std::int64_t> opsets_;
+  std::map<std::string, std::string> metadata_;
+  std::size_t nodes_ = 0;
 };
 
 /// Reads with every error ending up as one qtk::error that starts with `where`.

@@ -90,8 +90,8 @@ struct tensor_header {
   std::map<std::uint32_t, std::size_t> values;  // by field: how many numbers it holds
 };
 
-/// Elements in the order of the file, as the format stores them: 4-bit codes run on over the ends
-/// of rows there, here each row starts on a byte.
+/// Elements in the order of the file, as the format stores them: packed elements run on over
+/// the ends of rows there, here each row starts on a byte.
 template <storage_format F>
 void copy_elements(std::span<const std::byte> bytes, tensor<F>& t) {
   if (bytes.empty()) return;
@@ -105,7 +105,7 @@ void copy_elements(std::span<const std::byte> bytes, tensor<F>& t) {
     std::size_t i = 0;
     for (std::size_t r = 0; r < t.rows(); ++r)
       for (std::size_t c = 0; c < t.cols(); ++c, ++i)
-        view.set(r, c, static_cast<typename F::value_type>(nibble::raw(codes, i)));
+        view.set(r, c, F::from_bits(packed_bits::load<F::bits>(codes, i)));
   } else {
     std::memcpy(t.data(), bytes.data(), bytes.size());
     if constexpr (std::same_as<F, boolean>)
@@ -119,16 +119,21 @@ template <storage_format F>
   if (std::same_as<F, fp32>) return proto::tensor::float_data;
   if (std::same_as<F, fp64>) return proto::tensor::double_data;
   if (std::same_as<F, int64>) return proto::tensor::int64_data;
+  if (std::same_as<F, uint32> || std::same_as<F, uint64>) return proto::tensor::uint64_data;
   return proto::tensor::int32_data;
 }
 
-/// A number of int32_data as an element: halves are given by their bits, 4-bit codes two to a byte.
+/// A number of int32_data as an element: small floats are given by their
+/// bits, packed elements a byte at a time.
 template <storage_format F>
 [[nodiscard]] typename F::storage_type element_of(std::int32_t v, const std::string& where) {
   using storage = typename F::storage_type;
   if constexpr (std::same_as<F, fp16> || std::same_as<F, bf16>) {
     QTK_CHECK(v >= 0 && v <= 0xffff, where, "value ", v, " isn't 16 bits");
     return storage{static_cast<std::uint16_t>(v)};
+  } else if constexpr (!std::is_arithmetic_v<storage>) {
+    QTK_CHECK(v >= 0 && v <= 0xff, where, "value ", v, " isn't 8 bits");
+    return storage{static_cast<std::uint8_t>(v)};
   } else if constexpr (std::same_as<F, boolean>) {
     return v != 0;
   } else {
@@ -140,7 +145,7 @@ template <storage_format F>
 /// Elements of the typed fields: a second walk over the message, now that the tensor exists.
 template <storage_format F>
 void copy_values(proto_reader message, const std::string& where, tensor<F>& t) {
-  std::vector<std::byte> packed;  // 4-bit formats only
+  std::vector<std::byte> packed;  // packed formats only
   std::size_t i = 0;
   while (message.next()) {
     if (message.field() != typed_field<F>()) {
@@ -151,6 +156,10 @@ void copy_values(proto_reader message, const std::string& where, tensor<F>& t) {
       });
     } else if constexpr (std::same_as<F, fp32> || std::same_as<F, fp64> || std::same_as<F, int64>) {
       message.each<typename F::value_type>([&](auto v) { t.data()[i++] = v; });
+    } else if constexpr (typed_field<F>() == proto::tensor::uint64_data) {
+      message.each<std::int64_t>([&](std::int64_t v) {  // the same bits
+        t.data()[i++] = static_cast<typename F::value_type>(v);
+      });
     } else {
       message.each<std::int32_t>([&](std::int32_t v) { t.data()[i++] = element_of<F>(v, where); });
     }

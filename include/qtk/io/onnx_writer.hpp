@@ -2,6 +2,8 @@
 
 #include <cstring>
 #include <limits>
+#include <map>
+#include <memory>
 #include <protozero/pbf_writer.hpp>
 #include <span>
 #include <string>
@@ -17,17 +19,18 @@ namespace qtk::inline QTK_ABI::onnx {
 
 namespace detail {
 
-/// Elements as raw_data has them: 4-bit codes run on over the ends of rows.
+/// Elements as raw_data has them: packed elements run on over the ends of rows.
 [[nodiscard]] inline std::string raw_data(const any_tensor& t) {
   return t.visit([]<class F>(const tensor<F>& typed) {
     const auto bytes = std::as_bytes(typed.span());
     if constexpr (F::packed) {
       if (typed.cols() % F::per_unit != 0) {
-        std::string codes(nibble::bytes_for(typed.elements()), '\0');
+        std::string codes(ceil_div(typed.elements(), F::per_unit), '\0');
         auto* const to = reinterpret_cast<std::uint8_t*>(codes.data());
         std::size_t i = 0;
         for (std::size_t r = 0; r < typed.rows(); ++r)
-          for (std::size_t c = 0; c < typed.cols(); ++c) nibble::store(to, i++, typed.at(r, c));
+          for (std::size_t c = 0; c < typed.cols(); ++c)
+            packed_bits::store<F::bits>(to, i++, F::to_bits(typed.at(r, c)));
         return codes;
       }
     }
@@ -43,11 +46,36 @@ inline void write_tensor(protozero::pbf_writer out, const std::string& name, con
   out.add_bytes(proto::tensor::raw_data, raw_data(t));
 }
 
-inline void write_attribute(protozero::pbf_writer out, const std::string& name,
-                            const attribute& a) {
+inline void write_graph(protozero::pbf_writer out, const model& m);
+
+/// The body of `n` as a file has it: values of the graph around it are no inputs, and go by the
+/// names that they have there now.
+[[nodiscard]] inline model reopened(const subgraph& s, const node& n) {
+  model body = s.body;
+  const std::size_t formal = body.inputs.size() - s.captured.size();
+  std::map<std::string, std::string> now;
+  for (std::size_t i = 0; i < s.captured.size(); ++i)
+    now.emplace(body.inputs[formal + i].name, n.inputs.at(s.captured[i]));
+  body.inputs.resize(formal);
+  const auto rename = [&](std::string& value) {
+    if (const auto it = now.find(value); it != now.end()) value = it->second;
+  };
+  for (node& inner : body.nodes) {
+    for (std::string& v : inner.inputs) rename(v);
+    for (const std::string& v : inner.outputs)
+      for (const auto& [before, outer] : now)
+        QTK_CHECK(v != outer, n.label(), "value '", v, "' of its body hides one around it");
+  }
+  for (value_info& v : body.outputs) rename(v.name);
+  return body;
+}
+
+inline void write_attribute(protozero::pbf_writer out, const std::string& name, const attribute& a,
+                            const node& n) {
   namespace field = proto::attribute;
   struct writer {
     protozero::pbf_writer& out;
+    const node& n;
     std::int32_t operator()(std::int64_t v) const {
       return out.add_int64(field::i, v), field::kind_int;
     }
@@ -71,23 +99,29 @@ inline void write_attribute(protozero::pbf_writer out, const std::string& name,
       write_tensor(protozero::pbf_writer(out, field::t), "", v);
       return field::kind_tensor;
     }
+    std::int32_t operator()(const std::shared_ptr<const subgraph>& v) const {
+      write_graph(protozero::pbf_writer(out, field::g), reopened(*v, n));
+      return field::kind_graph;
+    }
   };
   out.add_string(field::name, name);
-  out.add_enum(field::type, std::visit(writer{out}, a));
+  out.add_enum(field::type, std::visit(writer{out, n}, a));
 }
 
 inline void write_node(protozero::pbf_writer out, const node& n) {
-  for (const std::string& v : n.inputs) out.add_string(proto::node::input, v);
+  for (std::size_t i = 0; i + n.captures < n.inputs.size(); ++i)
+    out.add_string(proto::node::input, n.inputs[i]);
   for (const std::string& v : n.outputs) out.add_string(proto::node::output, v);
   out.add_string(proto::node::name, n.name);
   out.add_string(proto::node::op_type, n.op);
   for (const auto& [name, a] : n.attributes)
-    write_attribute(protozero::pbf_writer(out, proto::node::attribute), name, a);
+    write_attribute(protozero::pbf_writer(out, proto::node::attribute), name, a, n);
   if (!n.domain.empty()) out.add_string(proto::node::domain, n.domain);
 }
 
 inline void write_value(protozero::pbf_writer out, const value_info& v) {
   out.add_string(proto::value_info::name, v.name);
+  if (v.untyped) return;
   protozero::pbf_writer type(out, proto::value_info::type);
   protozero::pbf_writer tensor(type, proto::type::tensor_type);
   tensor.add_int32(proto::type::elem_type, static_cast<std::int32_t>(onnx_type(v.type)));

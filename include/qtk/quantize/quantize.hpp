@@ -86,10 +86,13 @@ template <class Observer>
 /// Codes of one row where the format packs several into a byte.
 template <quantized_format F>
 void pack_row(const typename F::value_type* codes, std::size_t n, typename F::storage_type* row) {
-  static_assert(F::bits == 4);
-  for (std::size_t i = 0; i + 1 < n; i += 2)
-    row[i / 2] = static_cast<std::uint8_t>((codes[i] & 0xf) | (codes[i + 1] & 0xf) << 4);
-  if (n % 2 != 0) row[n / 2] = static_cast<std::uint8_t>(codes[n - 1] & 0xf);
+  if constexpr (F::bits == 4) {
+    for (std::size_t i = 0; i + 1 < n; i += 2)
+      row[i / 2] = static_cast<std::uint8_t>((codes[i] & 0xf) | (codes[i + 1] & 0xf) << 4);
+    if (n % 2 != 0) row[n / 2] = static_cast<std::uint8_t>(codes[n - 1] & 0xf);
+  } else {
+    for (std::size_t i = 0; i < n; ++i) packed_bits::store<F::bits>(row, i, F::to_bits(codes[i]));
+  }
 }
 
 /// Codes of F and no others.

@@ -1,58 +1,19 @@
 #pragma once
 
-#include <cmath>
+#include <functional>
 #include <limits>
 
+#include "qtk/graph/convert.hpp"
 #include "qtk/graph/onnx_types.hpp"
-#include "qtk/graph/ops/layers.hpp"
-#include "qtk/ops/binary.hpp"
+#include "qtk/graph/ops/binary.hpp"
+#include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/unary.hpp"
 
 /// Binders of operators that work element by element.
 namespace qtk::inline QTK_ABI::graph_ops {
 
-/// Work of reading and writing `elements` floats with `per_element` operations each.
-inline void count_work(bound_node& b, const op_context& ctx, double per_element) {
-  double bytes = 0;
-  for (std::size_t i = 0; i < ctx.inputs(); ++i)
-    if (ctx.has(i)) bytes += static_cast<double>(size_bytes(ctx.in(i)));
-  for (const value_type& out : b.outputs) bytes += static_cast<double>(size_bytes(out));
-  b.bytes = bytes;
-  b.flops = per_element * static_cast<double>(b.outputs[0].dims.elements());
-}
-
-template <unary_op Op>
-bound_node bind_unary(const op_context& ctx) {
-  ctx.expect(0, dtype::fp32);
-  const std::size_t n = ctx.dims(0).elements();
-  bound_node b{.outputs = {ctx.in(0)},
-               .run = [n, f = find_elementwise(ctx.target()).unary[static_cast<std::size_t>(Op)]](
-                          const node_buffers& io) { f(n, io.in<float>(0), io.out<float>()); },
-               .in_place = 0};
-  count_work(b, ctx, 1);
-  return b;
-}
-
-/// Relu, LeakyRelu, Clip where no layer took them over.
-inline bound_node bind_activation(const op_context& ctx) {
-  ctx.expect(0, dtype::fp32);
-  const node& n = ctx.node();
-  epilogue e{.act = activation::relu};
-  if (n.op == "LeakyRelu") {
-    e.act = activation::leaky_relu;
-    e.alpha = n.number("alpha", 0.01f);
-  } else if (n.op == "Clip") {
-    constexpr float all = std::numeric_limits<float>::infinity();
-    e.act = activation::clip;
-    e.lo = n.number("min", -all);
-    e.hi = n.number("max", all);
-    for (std::size_t i = 1; i <= 2; ++i)
-      if (ctx.has(i)) {
-        QTK_CHECK(ctx.constant(i) != nullptr, n.label(), "bounds must be known before the run");
-        QTK_CHECK(ctx.constant(i)->shape().elements() == 1, n.label(), "a bound of shape ",
-                  ctx.constant(i)->shape());
-        (i == 1 ? e.lo : e.hi) = ctx.constant(i)->as<fp32>().data()[0];
-      }
-  }
+/// The ReLU family by its kernel, fp32.
+[[nodiscard]] inline bound_node activated(const op_context& ctx, const epilogue& e) {
   const std::size_t count = ctx.dims(0).elements();
   bound_node b{
       .outputs = {ctx.in(0)},
@@ -63,56 +24,46 @@ inline bound_node bind_activation(const op_context& ctx) {
   return b;
 }
 
-template <binary_op Op>
-bound_node bind_binary(const op_context& ctx) {
-  const value_type &a = ctx.in(0), &b = ctx.in(1);
-  QTK_CHECK(a.type == b.type, ctx.node().label(), "operands are ", name(a.type), " and ",
-            name(b.type));
-  const shape y = broadcast_shape(a.dims, b.dims);
-  bound_node out{.outputs = {{a.type, y}}, .run = {}};
-  visit_format(a.type, [&](auto tag) {
-    using T = typename decltype(tag)::value_type;
-    if constexpr (std::is_arithmetic_v<T> && !decltype(tag)::quantized) {
-      out.run = [a = a.dims, b = b.dims,
-                 &k = find_elementwise(ctx.target())](const node_buffers& io) {
-        binary<T>(Op, a, io.in<T>(0), b, io.in<T>(1), io.out<T>(), k);
-      };
-    } else {
-      ctx.reject(cat("operands of ", name(decltype(tag)::id), " are not supported"));
-    }
-  });
-  if (a.dims == y)
-    out.in_place = 0;
-  else if (b.dims == y)
-    out.in_place = 1;
-  count_work(out, ctx, 1);
-  return out;
+/// Relu and LeakyRelu where no layer took them over.
+inline bound_node bind_relu(const op_context& ctx) {
+  const node& n = ctx.node();
+  const bool leaky = n.op == "LeakyRelu";
+  if (ctx.in(0).type != dtype::fp32)
+    return leaky ? map_real<functions::leaky_relu>(ctx, {.alpha = n.number("alpha", 0.01f)})
+                 : for_numbers(ctx, [&]<class F>(F) {
+                     using T = typename F::value_type;
+                     return map_elements<T, T>(ctx, F::id, [](T x) { return x < T{0} ? T{0} : x; });
+                   });
+  const epilogue e{.act = leaky ? activation::leaky_relu : activation::relu,
+                   .alpha = n.number("alpha", 0.01f)};
+  return activated(ctx, e);
 }
 
-/// y = (x - mean) / sqrt(var + epsilon) * scale + bias, per channel (axis 1), at inference.
-inline bound_node bind_batch_norm(const op_context& ctx) {
-  for (std::size_t i = 0; i < 5; ++i) ctx.expect(i, dtype::fp32);
-  const shape& x = ctx.dims(0);
-  QTK_CHECK(x.rank() >= 2, ctx.node().label(), "input ", x, " has no channels");
-  QTK_CHECK(ctx.node().integer("training_mode", 0) == 0, ctx.node().label(), "training mode");
-  for (std::size_t i = 1; i < 5; ++i)
-    QTK_CHECK(ctx.dims(i).elements() == x[1], ctx.node().label(), "input ", i, " is ", ctx.dims(i));
-  bound_node b{.outputs = {ctx.in(0)},
-               .run =
-                   [C = x[1], rows = x[0] * x[1], plane = x.product(2, x.rank()),
-                    epsilon = ctx.node().number("epsilon", 1e-5f)](const node_buffers& io) {
-                     const float* in = io.in<float>(0);
-                     for (std::size_t r = 0; r < rows; ++r) {
-                       const std::size_t c = r % C;
-                       const float g = io.in<float>(1)[c] / std::sqrt(io.in<float>(4)[c] + epsilon);
-                       const float mean = io.in<float>(3)[c], shift = io.in<float>(2)[c];
-                       for (std::size_t i = r * plane; i < (r + 1) * plane; ++i)
-                         io.out<float>()[i] = (in[i] - mean) * g + shift;
-                     }
-                   },
-               .in_place = 0};
-  count_work(b, ctx, 3);
-  return b;
+/// min(max(x, lo), hi): bounds are attributes before opset 11, inputs since.
+inline bound_node bind_clip(const op_context& ctx) {
+  const node& n = ctx.node();
+  for (std::size_t i = 1; i <= 2; ++i)
+    if (ctx.has(i))
+      QTK_CHECK(ctx.constant(i)->shape().elements() == 1 && ctx.in(i).type == ctx.in(0).type,
+                n.label(), "a bound of ", name(ctx.in(i).type), " ", ctx.dims(i));
+  return for_numbers(ctx, [&]<class F>(F) {
+    using T = typename F::value_type;
+    T lo = std::numeric_limits<T>::lowest(), hi = std::numeric_limits<T>::max();
+    if constexpr (std::is_floating_point_v<T>) {
+      constexpr float all = std::numeric_limits<float>::infinity();
+      lo = static_cast<T>(n.number("min", -all));
+      hi = static_cast<T>(n.number("max", all));
+    }
+    if (ctx.has(1)) lo = ctx.constant(1)->as<F>().data()[0];
+    if (ctx.has(2)) hi = ctx.constant(2)->as<F>().data()[0];
+    if constexpr (std::is_same_v<T, float>)
+      return activated(ctx, {.act = activation::clip, .lo = lo, .hi = hi});
+    else
+      return map_elements<T, T>(ctx, F::id, [lo, hi](T x) {
+        const T above = x < lo ? lo : x;
+        return above > hi ? hi : above;
+      });
+  });
 }
 
 template <class From, class To>
@@ -141,55 +92,184 @@ template <class From, class To>
   }
 }
 
-/// Cast between fp32, fp16, bf16, fp64, integers and booleans, as C++ converts; floats go to
-/// integers by truncation, out of range saturates, NaN becomes 0.
+/// Cast, and CastLike to the type of input 1, as convert_elements.
 inline bound_node bind_cast(const op_context& ctx) {
-  const std::int64_t type = ctx.node().integer("to", 0);
+  const node& n = ctx.node();
+  const std::int64_t type = n.op == "CastLike" ? onnx_type(ctx.in(1).type) : n.integer("to", 0);
   const auto known = from_onnx_type(type);
-  QTK_CHECK(known, ctx.node().label(), "data type ", type, " is not supported");
+  QTK_CHECK(known, n.label(), "data type ", type, " is not supported");
   const dtype to = *known;
   const value_type& in = ctx.in(0);
-  const std::size_t n = in.dims.elements();
   bound_node b{.outputs = {{to, in.dims}}, .run = {}};
   if (to == in.type) {
     b.alias = 0;
     return b;
   }
-  visit_format(in.type, [&]<class From>(From) {
-    visit_format(to, [&]<class To>(To) {
-      if constexpr (From::packed || To::packed) {
-        ctx.reject(cat(name(From::id), " to ", name(To::id), " is not supported"));
-      } else {
-        b.run = [n](const node_buffers& io) {
-          const auto* x = io.in<typename From::value_type>(0);
-          auto* y = io.out<typename To::value_type>();
-          for (std::size_t i = 0; i < n; ++i) y[i] = convert<From, To>(x[i]);
-        };
-      }
-    });
-  });
+  cast_rules rules{.saturate = n.integer("saturate", 1) != 0};
+  const std::string powers = n.text("round_mode", "up");
+  QTK_CHECK(powers == "up" || powers == "down" || powers == "nearest", n.label(), "round_mode = '",
+            powers, "'");
+  if (powers != "up")
+    rules.powers = powers == "down" ? e8m0::rounding::down : e8m0::rounding::nearest;
+  b.run = [s = in.dims, from = in.type, to, rules](const node_buffers& io) {
+    convert_elements(from, io.inputs[0], to, io.outputs[0], s, rules);
+  };
   count_work(b, ctx, 0);
   return b;
 }
 
-/// Softmax over `axis` (opset 13), or over all dimensions from `axis` on (earlier).
-inline bound_node bind_softmax(const op_context& ctx) {
-  ctx.expect(0, dtype::fp32);
-  const shape& x = ctx.dims(0);
-  const bool modern = ctx.opset() >= 13;
-  const std::size_t axis = x.axis(ctx.node().integer("axis", modern ? -1 : 1));
-  QTK_CHECK(!modern || x.product(axis + 1, x.rank()) == 1, ctx.node().label(), "over axis ", axis,
-            " of ", x, ": supported is the last");
-  const std::size_t n = x.product(axis, x.rank()), rows = x.product(0, axis);
-  bound_node b{.outputs = {ctx.in(0)},
-               .run =
-                   [n, rows, f = find_elementwise(ctx.target()).softmax](const node_buffers& io) {
-                     for (std::size_t r = 0; r < rows; ++r)
-                       f(n, io.in<float>(0) + r * n, io.out<float>() + r * n);
-                   },
-               .in_place = 0};
-  count_work(b, ctx, 4);
-  return b;
+#if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
+QTK_GRAPH_FUNCTION op_table elementwise_ops() {
+  constexpr input_mask halves = all_inputs;
+  static constexpr op_definition table[] = {
+      {"Abs", "", bind_signed<unary_op::abs>, 0, 0, halves},
+      {"Acos", "", bind_function<functions::acos>, 0, 0, halves},
+      {"Acosh", "", bind_function<functions::acosh>, 0, 0, halves},
+      {"Add", "", bind_binary<binary_op::add>, 0, 0, halves},
+      {"And", "", bind_logical<std::logical_and<>>},
+      {"Asin", "", bind_function<functions::asin>, 0, 0, halves},
+      {"Asinh", "", bind_function<functions::asinh>, 0, 0, halves},
+      {"Atan", "", bind_function<functions::atan>, 0, 0, halves},
+      {"Atanh", "", bind_function<functions::atanh>, 0, 0, halves},
+      {"BitShift", "", bind_bit_shift},
+      {"BitwiseAnd", "", bind_bitwise<std::bit_and<>>},
+      {"BitwiseNot", "", bind_bitwise_not},
+      {"BitwiseOr", "", bind_bitwise<std::bit_or<>>},
+      {"BitwiseXor", "", bind_bitwise<std::bit_xor<>>},
+      {"Cast", "", bind_cast},
+      {"CastLike", "", bind_cast},
+      {"Ceil", "", bind_function<functions::ceil>, 0, 0, halves},
+      {"Celu", "", bind_celu, 0, 0, halves},
+      {"Clip", "", bind_clip, input_bit(1) | input_bit(2), 0, halves},
+      {"Cos", "", bind_function<functions::cos>, 0, 0, halves},
+      {"Cosh", "", bind_function<functions::cosh>, 0, 0, halves},
+      {"Div", "", bind_binary<binary_op::divide>, 0, 0, halves},
+      {"Elu", "", bind_elu, 0, 0, halves},
+      {"Equal", "", bind_compare<std::equal_to<>>, 0, 0, halves},
+      {"Erf", "", bind_fast<unary_op::erf, functions::erf>, 0, 0, halves},
+      {"Exp", "", bind_fast<unary_op::exp, functions::exp>, 0, 0, halves},
+      {"Floor", "", bind_function<functions::floor>, 0, 0, halves},
+      {"Gelu", "", bind_gelu, 0, 0, halves},
+      {"Gelu", microsoft, bind_gelu, 0, 0, halves},
+      {"Greater", "", bind_compare<std::greater<>>, 0, 0, halves},
+      {"GreaterOrEqual", "", bind_compare<std::greater_equal<>>, 0, 0, halves},
+      {"HardSigmoid", "", bind_hard_sigmoid, 0, 0, halves},
+      {"HardSwish", "", bind_function<functions::hard_swish>, 0, 0, halves},
+      {"IsInf", "", bind_is_inf, 0, 0, halves},
+      {"IsNaN", "", bind_is_nan, 0, 0, halves},
+      {"LeakyRelu", "", bind_relu, 0, 0, halves},
+      {"Less", "", bind_compare<std::less<>>, 0, 0, halves},
+      {"LessOrEqual", "", bind_compare<std::less_equal<>>, 0, 0, halves},
+      {"Log", "", bind_function<functions::log>, 0, 0, halves},
+      {"Max", "", bind_binary<binary_op::maximum>, 0, 0, halves},
+      {"Mean", "", bind_mean, 0, 0, halves},
+      {"Min", "", bind_binary<binary_op::minimum>, 0, 0, halves},
+      {"Mish", "", bind_function<functions::mish>, 0, 0, halves},
+      {"Mod", "", bind_mod, 0, 0, halves},
+      {"Mul", "", bind_binary<binary_op::multiply>, 0, 0, halves},
+      {"Neg", "", bind_signed<unary_op::negate>, 0, 0, halves},
+      {"Not", "", bind_not},
+      {"Or", "", bind_logical<std::logical_or<>>},
+      {"Pow", "", bind_pow, 0, 0, halves},
+      {"PRelu", "", bind_prelu, 0, 0, halves},
+      {"QuickGelu", microsoft, bind_quick_gelu, 0, 0, halves},
+      {"Reciprocal", "", bind_function<functions::reciprocal>, 0, 0, halves},
+      {"Relu", "", bind_relu, 0, 0, halves},
+      {"Round", "", bind_function<functions::round>, 0, 0, halves},
+      {"Selu", "", bind_selu, 0, 0, halves},
+      {"Shrink", "", bind_shrink, 0, 0, halves},
+      {"Sigmoid", "", bind_fast<unary_op::sigmoid, functions::sigmoid>, 0, 0, halves},
+      {"Sign", "", bind_sign, 0, 0, halves},
+      {"Sin", "", bind_function<functions::sin>, 0, 0, halves},
+      {"Sinh", "", bind_function<functions::sinh>, 0, 0, halves},
+      {"Softplus", "", bind_function<functions::softplus>, 0, 0, halves},
+      {"Softsign", "", bind_function<functions::softsign>, 0, 0, halves},
+      {"Sqrt", "", bind_fast<unary_op::sqrt, functions::sqrt>, 0, 0, halves},
+      {"Sub", "", bind_binary<binary_op::subtract>, 0, 0, halves},
+      {"Sum", "", bind_binary<binary_op::add>, 0, 0, halves},
+      {"Swish", "", bind_swish, 0, 0, halves},
+      {"Tan", "", bind_function<functions::tan>, 0, 0, halves},
+      {"Tanh", "", bind_fast<unary_op::tanh, functions::tanh>, 0, 0, halves},
+      {"ThresholdedRelu", "", bind_thresholded_relu, 0, 0, halves},
+      {"Where", "", bind_where},
+      {"Xor", "", bind_logical<std::not_equal_to<>>},
+  };
+  return table;
 }
+#endif
 
 }  // namespace qtk::inline QTK_ABI::graph_ops
+
+#if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
+namespace qtk::inline QTK_ABI {
+
+namespace graph_ops {
+
+/// Formats that are converted one to another directly. From and to others the way leads over
+/// double: each pair by itself would be half of this library's code.
+template <class F>
+inline constexpr bool converts_directly =
+    !F::packed && (std::is_arithmetic_v<typename F::value_type> || std::is_same_v<F, fp16> ||
+                   std::is_same_v<F, bf16>);
+
+/// `count` elements from `first` on of a tensor of shape s, as double and back.
+inline void widen(dtype from, const std::byte* x, const shape& s, std::size_t first,
+                  std::size_t count, double* out) {
+  visit_format(from, [&]<class F>(F) {
+    const tensor_view<const F> view(reinterpret_cast<const typename F::storage_type*>(x), s);
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto v = view.at((first + i) / s.cols(), (first + i) % s.cols());
+      if constexpr (std::is_arithmetic_v<typename F::value_type>)
+        out[i] = static_cast<double>(v);
+      else
+        out[i] = static_cast<double>(to_float(v));
+    }
+  });
+}
+inline void narrow(const double* in, dtype to, std::byte* y, const shape& s, std::size_t first,
+                   std::size_t count, const cast_rules& rules) {
+  visit_format(to, [&]<class F>(F) {
+    using T = typename F::value_type;
+    const tensor_view<F> view(reinterpret_cast<typename F::storage_type*>(y), s);
+    for (std::size_t i = 0; i < count; ++i) {
+      T v;
+      if constexpr (converts_directly<F>)
+        v = convert<fp64, F>(in[i]);
+      else if constexpr (std::is_integral_v<T>)
+        v = static_cast<T>(convert<fp64, int64>(in[i]));
+      else if constexpr (std::is_same_v<T, e8m0>)
+        v = e8m0::of(static_cast<float>(in[i]), rules.saturate, rules.powers);
+      else
+        v = T::of(static_cast<float>(in[i]), rules.saturate);
+      view.set((first + i) / s.cols(), (first + i) % s.cols(), v);
+    }
+  });
+}
+
+}  // namespace graph_ops
+
+QTK_GRAPH_FUNCTION void convert_elements(dtype from, const std::byte* x, dtype to, std::byte* y,
+                                         const shape& s, const cast_rules& rules) {
+  const std::size_t count = s.elements();
+  bool done = false;
+  visit_format(from, [&]<class From>(From) {
+    if constexpr (graph_ops::converts_directly<From>)
+      visit_format(to, [&]<class To>(To) {
+        if constexpr (graph_ops::converts_directly<To>) {
+          const auto* in = reinterpret_cast<const typename From::value_type*>(x);
+          auto* out = reinterpret_cast<typename To::value_type*>(y);
+          for (std::size_t i = 0; i < count; ++i) out[i] = graph_ops::convert<From, To>(in[i]);
+          done = true;
+        }
+      });
+  });
+  double wide[256];
+  for (std::size_t i = 0; !done && i < count; i += std::size(wide)) {
+    const std::size_t part = std::min(std::size(wide), count - i);
+    graph_ops::widen(from, x, s, i, part, wide);
+    graph_ops::narrow(wide, to, y, s, i, part, rules);
+  }
+}
+
+}  // namespace qtk::inline QTK_ABI
+#endif

@@ -1,43 +1,15 @@
 #pragma once
 
-#include "qtk/graph/ops/elementwise.hpp"
+#include "qtk/graph/convert.hpp"
+#include "qtk/graph/onnx_types.hpp"
+#include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/fill.hpp"
+#include "qtk/graph/ops/index.hpp"
+#include "qtk/graph/ops/rearrange.hpp"
 #include "qtk/ops/strided.hpp"
 
 /// Binders of operators that move elements or rename their shape.
 namespace qtk::inline QTK_ABI::graph_ops {
-
-[[nodiscard]] inline std::size_t element_size(const op_context& ctx, dtype d) {
-  QTK_CHECK(bits(d) >= 8, ctx.node().label(), name(d), " elements are not supported");
-  return static_cast<std::size_t>(bits(d)) / 8;
-}
-
-/// The same bytes under another shape.
-[[nodiscard]] inline bound_node renamed(const op_context& ctx, const shape& y) {
-  const value_type& x = ctx.in(0);
-  QTK_CHECK(y.elements() == x.dims.elements(), ctx.node().label(), x.dims, " to ", y);
-  QTK_CHECK(bits(x.type) >= 8, ctx.node().label(), name(x.type), " elements are not supported");
-  return {.outputs = {{x.type, y}}, .run = {}, .alias = 0};
-}
-
-/// A value known from types alone.
-[[nodiscard]] inline bound_node known(any_tensor value) {
-  bound_node b{.outputs = {{value.dtype(), value.shape()}}, .run = {}};
-  b.value = std::move(value);
-  return b;
-}
-
-[[nodiscard]] inline any_tensor int64_list(const std::vector<std::int64_t>& values) {
-  tensor<int64> t({values.size()});
-  std::copy(values.begin(), values.end(), t.data());
-  return t;
-}
-
-/// An attribute in old opsets, an input in new ones: axes, starts, pads, ...
-[[nodiscard]] inline std::vector<std::int64_t> list_argument(const op_context& ctx,
-                                                             std::string_view key,
-                                                             std::size_t input) {
-  return ctx.has(input) ? ctx.integers(input) : ctx.node().integers(key);
-}
 
 [[nodiscard]] inline bound_node strided_copy(const op_context& ctx, const shape& y,
                                              const shape& dims, std::ptrdiff_t first_in,
@@ -58,16 +30,37 @@ namespace qtk::inline QTK_ABI::graph_ops {
   return b;
 }
 
-inline bound_node bind_identity(const op_context& ctx) {
-  QTK_CHECK(ctx.node().op == "Identity" || ctx.node().outputs.size() == 1, ctx.node().label(),
-            "the mask output is not supported");
-  if (ctx.has(2)) {  // Dropout's training_mode
-    const any_tensor* training = ctx.constant(2);
-    QTK_CHECK(training != nullptr && training->is<boolean>() && training->shape().elements() == 1 &&
-                  !training->as<boolean>().data()[0],
+inline bound_node bind_identity(const op_context& ctx) { return renamed(ctx, ctx.dims(0)); }
+
+/// Dropout's share of elements that training drops: 0.5 unless given.
+[[nodiscard]] inline float ratio(const op_context& ctx) {
+  if (!ctx.has(1)) return 0.5f;
+  return converted(*ctx.constant(1), dtype::fp32).as<fp32>().data()[0];
+}
+
+/// Dropout at inference: x, and a mask that keeps all.
+inline bound_node bind_dropout(const op_context& ctx) {
+  if (ctx.has(2)) {
+    const any_tensor& training = *ctx.constant(2);
+    QTK_CHECK(training.is<boolean>() && training.shape().elements() == 1 &&
+                  (!training.as<boolean>().data()[0] || ratio(ctx) == 0.0f),
               ctx.node().label(), "training mode is not supported");
   }
-  return renamed(ctx, ctx.dims(0));
+  if (ctx.node().outputs.size() < 2) return renamed(ctx, ctx.dims(0));
+  const std::size_t n = ctx.dims(0).elements(), size = element_size(ctx, ctx.in(0).type);
+  const dtype mask = ctx.opset() >= 10 ? dtype::boolean : ctx.in(0).type;
+  QTK_CHECK(mask == dtype::boolean, ctx.node().label(), "a mask of ", name(mask),
+            " is not supported");
+  bound_node b{.outputs = {ctx.in(0), {mask, ctx.dims(0)}},
+               .run =
+                   [n, size](const node_buffers& io) {
+                     if (io.outputs[0] != io.inputs[0] && n != 0)
+                       std::memcpy(io.outputs[0], io.inputs[0], n * size);
+                     std::fill_n(io.out<boolean::value_type>(1), n, boolean::value_type{1});
+                   },
+               .in_place = 0};
+  count_work(b, ctx, 0);
+  return b;
 }
 
 inline bound_node bind_reshape(const op_context& ctx) {
@@ -220,12 +213,11 @@ inline bound_node bind_slice(const op_context& ctx) {
   return strided_copy(ctx, y, y, first, from, 0, row_major(y));
 }
 
-/// Pad with a constant: attributes before opset 11, inputs since.
+/// Pad: attributes before opset 11, inputs since.
 inline bound_node bind_pad(const op_context& ctx) {
   const shape& x = ctx.dims(0);
   const node& n = ctx.node();
-  QTK_CHECK(n.text("mode", "constant") == "constant", n.label(), "mode '", n.text("mode", ""),
-            "' is not supported");
+  const std::string mode = n.text("mode", "constant");
   const auto pads = list_argument(ctx, "pads", 1);
   std::vector<std::int64_t> axes = ctx.has(3) ? ctx.integers(3) : std::vector<std::int64_t>{};
   if (axes.empty())
@@ -246,6 +238,18 @@ inline bound_node bind_pad(const op_context& ctx) {
     y[d] = static_cast<std::size_t>(size + before + after);
     inner[d] = static_cast<std::size_t>(std::max<std::int64_t>(
         0, size + std::min<std::int64_t>(before, 0) + std::min<std::int64_t>(after, 0)));
+  }
+  if (mode != "constant") {
+    QTK_CHECK(mode == "edge" || mode == "reflect" || mode == "wrap", n.label(), "mode '", mode,
+              "'");
+    static_cast<void>(checked_mul(y.elements(), element_size(ctx, ctx.in(0).type)));
+    QTK_CHECK(x.elements() != 0 || y.elements() == 0, n.label(), "pads an empty ", x);
+    index_maps maps(x.rank());
+    for (std::size_t d = 0; y.elements() != 0 && d < x.rank(); ++d)
+      for (std::size_t i = 0; i < y[d]; ++i)
+        maps[d].push_back(padded_index(static_cast<std::int64_t>(i) - begin[d],
+                                       static_cast<std::int64_t>(x[d]), mode));
+    return take(ctx, y, std::move(maps));
   }
   const strides to = row_major(y);
   std::ptrdiff_t first_in = 0, first_out = 0;
@@ -276,68 +280,53 @@ inline bound_node bind_expand(const op_context& ctx) {
   return strided_copy(ctx, y, y, 0, broadcast_strides(ctx.dims(0), y), 0, row_major(y));
 }
 
-inline bound_node bind_concat(const op_context& ctx) {
-  shape y = ctx.dims(0);
-  const std::size_t axis = y.axis(ctx.node().integer("axis", 1));
-  std::vector<shape> parts;
-  y[axis] = 0;
-  for (std::size_t i = 0; i < ctx.inputs(); ++i) {
-    shape part = ctx.dims(i);
-    QTK_CHECK(ctx.in(i).type == ctx.in(0).type && part.rank() == y.rank(), ctx.node().label(),
-              "input ", i, " is ", name(ctx.in(i).type), " ", part);
-    parts.push_back(part);
-    y[axis] = checked_add(y[axis], part[axis]);
-    part[axis] = y[axis];
-    QTK_CHECK(part == y, ctx.node().label(), "input ", i, " is ", ctx.dims(i), " beside ", y);
-  }
-  const std::size_t row = y.product(axis, y.rank()) * element_size(ctx, ctx.in(0).type);
-  bound_node b{.outputs = {{ctx.in(0).type, y}},
-               .run = [parts, axis, row, rows = y.product(0, axis),
-                       size = element_size(ctx, ctx.in(0).type)](const node_buffers& io) {
-                 std::size_t at = 0;
-                 for (std::size_t i = 0; i < parts.size(); ++i) {
-                   const std::size_t n = parts[i].product(axis, parts[i].rank()) * size;
-                   for (std::size_t r = 0; n != 0 && r < rows; ++r)
-                     std::memcpy(io.outputs[0] + r * row + at, io.inputs[i] + r * n, n);
-                   at += n;
-                 }
-               }};
-  count_work(b, ctx, 0);
-  return b;
+inline bound_node bind_size(const op_context& ctx) {
+  return known(tensor<int64>({}, {static_cast<std::int64_t>(ctx.dims(0).elements())}));
 }
 
-/// y[.., i.., ..] = x[.., index[i..], ..] along `axis`; negative indices count from the end.
-inline bound_node bind_gather(const op_context& ctx) {
-  const shape &x = ctx.dims(0), &index = ctx.dims(1);
-  const std::size_t axis = x.axis(ctx.node().integer("axis", 0));
-  QTK_CHECK(ctx.in(1).type == dtype::int64 || ctx.in(1).type == dtype::int32, ctx.node().label(),
-            "indices are ", name(ctx.in(1).type));
-  QTK_CHECK(x.rank() + index.rank() - 1 <= shape::max_rank, ctx.node().label(), "rank above ",
-            shape::max_rank);
-  shape y;
-  for (std::size_t d = 0; d < axis; ++d) y.push_back(x[d]);
-  for (const std::size_t d : index) y.push_back(d);
-  for (std::size_t d = axis + 1; d < x.rank(); ++d) y.push_back(x[d]);
-  bound_node b{.outputs = {{ctx.in(0).type, y}},
-               .run = [wide = ctx.in(1).type == dtype::int64, label = ctx.node().label(),
-                       outer = x.product(0, axis), extent = static_cast<std::int64_t>(x[axis]),
-                       row = x.product(axis + 1, x.rank()) * element_size(ctx, ctx.in(0).type),
-                       count = index.elements()](const node_buffers& io) {
-                 std::byte* out = io.outputs[0];
-                 for (std::size_t o = 0; o < outer; ++o)
-                   for (std::size_t i = 0; i < count; ++i, out += row) {
-                     std::int64_t k = wide ? io.in<std::int64_t>(1)[i] : io.in<std::int32_t>(1)[i];
-                     QTK_CHECK(k >= -extent && k < extent, label, "index ", k, " of ", extent);
-                     k += k < 0 ? extent : 0;
-                     std::memcpy(out,
-                                 io.inputs[0] + (o * static_cast<std::size_t>(extent) +
-                                                 static_cast<std::size_t>(k)) *
-                                                    row,
-                                 row);
-                   }
-               }};
-  count_work(b, ctx, 0);
-  return b;
+#if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
+QTK_GRAPH_FUNCTION op_table layout_ops() {
+  static constexpr op_definition table[] = {
+      {"BitCast", "", bind_bit_cast},
+      {"CenterCropPad", "", bind_center_crop_pad, input_bit(1)},
+      {"Col2Im", "", bind_col2im, input_bit(1) | input_bit(2), all_inputs},
+      {"Compress", "", bind_compress, all_inputs},
+      {"Concat", "", bind_concat},
+      {"Constant", "", bind_constant},
+      {"ConstantOfShape", "", bind_constant_of_shape, input_bit(0)},
+      {"DepthToSpace", "", bind_depth_to_space},
+      {"Dropout", "", bind_dropout, input_bit(1) | input_bit(2)},
+      {"Expand", "", bind_expand, input_bit(1)},
+      {"EyeLike", "", bind_eye_like},
+      {"Flatten", "", bind_flatten},
+      {"Gather", "", bind_gather},
+      {"GatherElements", "", bind_gather_elements},
+      {"GatherND", "", bind_gather_nd},
+      {"Identity", "", bind_identity},
+      {"NonZero", "", bind_non_zero, all_inputs},
+      {"OneHot", "", bind_one_hot, input_bit(1)},
+      {"Pad", "", bind_pad, input_bit(1) | input_bit(2) | input_bit(3)},
+      {"Range", "", bind_range, all_inputs},
+      {"Reshape", "", bind_reshape, input_bit(1)},
+      {"ReverseSequence", "", bind_reverse_sequence, input_bit(1)},
+      {"Scatter", "", bind_scatter_elements},
+      {"ScatterElements", "", bind_scatter_elements},
+      {"ScatterND", "", bind_scatter_nd},
+      {"Shape", "", bind_shape},
+      {"Size", "", bind_size},
+      {"Slice", "", bind_slice, input_bit(1) | input_bit(2) | input_bit(3) | input_bit(4)},
+      {"SpaceToDepth", "", bind_space_to_depth},
+      {"Split", "", bind_split, input_bit(1)},
+      {"Squeeze", "", bind_squeeze, input_bit(1)},
+      {"TensorScatter", "", bind_tensor_scatter},
+      {"Tile", "", bind_tile, input_bit(1)},
+      {"Transpose", "", bind_transpose},
+      {"Trilu", "", bind_trilu, input_bit(1)},
+      {"Unique", "", bind_unique, all_inputs},
+      {"Unsqueeze", "", bind_unsqueeze, input_bit(1)},
+  };
+  return table;
 }
+#endif
 
 }  // namespace qtk::inline QTK_ABI::graph_ops

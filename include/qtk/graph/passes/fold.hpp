@@ -158,7 +158,8 @@ inline model fold_constants(model m) {
     for (const std::string& in : n.inputs)
       if (!in.empty()) one.weights.emplace(in, m.weights.at(in));
     for (const std::string& out : n.outputs)
-      if (!out.empty()) one.outputs.push_back({.name = out, .type = dtype::fp32, .dims = {}});
+      if (!out.empty())
+        one.outputs.push_back({.name = out, .type = dtype::fp32, .dims = {}, .untyped = false});
     binding_cache cache;
     const execution_plan plan(one, {}, {.fold_budget = budget}, cache);
     bool all = true;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "qtk/graph/optimize.hpp"
+#include "qtk/ops/packed_weights.hpp"
 #include "qtk/quantize/quantize.hpp"
 
 /// Storing the weights of layers in another format: a pass over the graph.

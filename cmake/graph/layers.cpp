@@ -1,0 +1,3 @@
+// One family of operators, compiled once where QTK_EXTERN_GRAPH is set.
+#define QTK_GRAPH_IMPLEMENTATION
+#include "qtk/graph/ops/layers.hpp"

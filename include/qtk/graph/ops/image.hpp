@@ -1,0 +1,69 @@
+#pragma once
+
+#include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/conv_nd.hpp"
+#include "qtk/graph/ops/pool_nd.hpp"
+#include "qtk/graph/ops/sample.hpp"
+#include "qtk/graph/ops/window.hpp"
+#include "qtk/kernels/elementwise.hpp"
+#include "qtk/ops/pool.hpp"
+
+/// Binders of operators on images: convolutions that no layer took over, pooling.
+namespace qtk::inline QTK_ABI::graph_ops {
+
+inline bound_node bind_pool(const op_context& ctx) {
+  const node& n = ctx.node();
+  const shape& x = ctx.dims(0);
+  if (x.rank() != 4 || n.outputs.size() > 1 || ctx.in(0).type != dtype::fp32)
+    return n.op == "MaxPool" ? bind_max_pool_nd(ctx) : bind_average_pool_nd(ctx);
+  QTK_CHECK(n.integers("kernel_shape").size() == 2, n.label(), "kernel_shape is not 2-D");
+  const window_2d w = parse_window(n, x, 1, 1);
+  const bool ceil = n.integer("ceil_mode", 0) != 0;
+  // With ceil_mode the last window may hang over the end, but not start behind it.
+  const auto extent = [&](std::size_t in, std::size_t begin, std::size_t end, std::size_t kernel,
+                          std::size_t stride, std::size_t dilation) {
+    const std::size_t out = window_2d::extent(in, begin + end, kernel, stride, dilation);
+    const std::size_t covered = (out - 1) * stride + dilation * (kernel - 1) + 1;
+    return out + (ceil && covered < in + begin + end && out * stride < in + begin);
+  };
+  const std::size_t oh =
+      extent(x[2], w.pad_top, w.pad_bottom, w.kernel_h, w.stride_h, w.dilation_h);
+  const std::size_t ow =
+      extent(x[3], w.pad_left, w.pad_right, w.kernel_w, w.stride_w, w.dilation_w);
+  const pool_kind kind = n.op == "MaxPool"                        ? pool_kind::max
+                         : n.integer("count_include_pad", 0) != 0 ? pool_kind::average_with_padding
+                                                                  : pool_kind::average;
+  bound_node b{.outputs = {{dtype::fp32, {x[0], x[1], oh, ow}}},
+               .run = [kind, w, x, oh, ow](const node_buffers& io) {
+                 pool_2d(kind, w, x[0] * x[1], x[2], x[3], oh, ow, io.in<float>(0), io.out<float>(),
+                         io.executor);
+               }};
+  count_work(b, ctx, static_cast<double>(w.kernel_h * w.kernel_w));
+  return b;
+}
+
+#if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
+QTK_GRAPH_FUNCTION op_table image_ops() {
+  static constexpr op_definition table[] = {
+      {"AffineGrid", "", bind_affine_grid, input_bit(1), all_inputs},
+      {"GridSample", "", bind_grid_sample, 0, all_inputs},
+      {"NonMaxSuppression", "", bind_non_max_suppression, all_inputs},
+      {"Resize", "", bind_resize, input_bit(1) | input_bit(2) | input_bit(3)},
+      {"RoiAlign", "", bind_roi_align, 0, input_bit(0) | input_bit(1)},
+      {"Upsample", "", bind_resize, input_bit(1)},
+      {"AveragePool", "", bind_pool, 0, all_inputs},
+      {"Conv", "", bind_conv_nd, 0, all_inputs},
+      {"GlobalAveragePool", "", bind_global_pool<false>, 0, all_inputs},
+      {"GlobalMaxPool", "", bind_global_pool<true>, 0, all_inputs},
+      {"ConvTranspose", "", bind_conv_transpose, 0, all_inputs},
+      {"DeformConv", "", bind_deform_conv, 0, all_inputs},
+      {"GlobalLpPool", "", bind_global_lp_pool, 0, all_inputs},
+      {"LpPool", "", bind_lp_pool, 0, all_inputs},
+      {"MaxPool", "", bind_pool, 0, 0, all_inputs},
+      {"MaxUnpool", "", bind_max_unpool, input_bit(2), all_inputs},
+  };
+  return table;
+}
+#endif
+
+}  // namespace qtk::inline QTK_ABI::graph_ops

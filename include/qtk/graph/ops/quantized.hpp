@@ -1,0 +1,42 @@
+#pragma once
+
+#include "qtk/graph/ops/codes.hpp"
+#include "qtk/graph/ops/integer_product.hpp"
+#include "qtk/graph/ops/mixed_product.hpp"
+#include "qtk/graph/ops/nbits.hpp"
+#include "qtk/graph/ops/qlinear.hpp"
+
+/// The family of operators on codes: Q/DQ, integer products.
+namespace qtk::inline QTK_ABI::graph_ops {
+
+#if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
+QTK_GRAPH_FUNCTION op_table quantized_ops() {
+  constexpr input_mask scales = input_bit(1) | input_bit(4) | input_bit(6);
+  static constexpr op_definition table[] = {
+      {"ConvInteger", "", bind_conv_integer},
+      {"DequantizeLinear", "", bind_dequantize_linear, 0, input_bit(1)},
+      {"DequantizeLinear", microsoft, bind_dequantize_linear, 0, input_bit(1)},
+      {"DynamicQuantizeMatMul", microsoft, bind_dynamic_quantize_matmul, 0, all_inputs},
+      {"DynamicQuantizeLinear", "", bind_dynamic_quantize_linear},
+      {"MatMulInteger", "", bind_matmul_integer},
+      {"MatMulIntegerToFloat", microsoft, bind_matmul_integer_to_float, 0, all_inputs},
+      {"MatMulNBits", microsoft, bind_matmul_nbits, 0, all_inputs},
+      {"QGemm", microsoft, bind_qgemm},
+      {"QLinearAdd", microsoft, bind_qlinear_binary<binary_op::add>},
+      {"QLinearAveragePool", microsoft, bind_qlinear_average_pool},
+      {"QLinearConcat", microsoft, bind_qlinear_concat},
+      {"QLinearGlobalAveragePool", microsoft, bind_qlinear_global_average_pool},
+      {"QLinearLeakyRelu", microsoft, bind_qlinear_leaky_relu},
+      {"QLinearMul", microsoft, bind_qlinear_binary<binary_op::multiply>},
+      {"QLinearSigmoid", microsoft, bind_qlinear_sigmoid},
+      {"QLinearSoftmax", microsoft, bind_qlinear_softmax},
+      {"QLinearConv", "", bind_qlinear_conv, 0, scales},
+      {"QLinearMatMul", "", bind_qlinear_matmul, 0, scales},
+      {"QuantizeLinear", "", bind_quantize_linear, 0, input_bit(0) | input_bit(1)},
+      {"QuantizeLinear", microsoft, bind_quantize_linear, 0, input_bit(0) | input_bit(1)},
+  };
+  return table;
+}
+#endif
+
+}  // namespace qtk::inline QTK_ABI::graph_ops
