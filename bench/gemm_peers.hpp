@@ -16,6 +16,7 @@ struct peer {
 
 peer openblas_product(peer_product what, gemm_shape s, std::size_t threads);
 peer onednn_product(peer_product what, gemm_shape s, std::size_t threads);
+peer onednn_scaled_product(peer_product what, gemm_shape s, std::size_t threads);
 peer onednn_s8s8_product(peer_product what, gemm_shape s, std::size_t threads);
 
 struct peer_library {
@@ -37,6 +38,7 @@ inline const std::vector<peer_library> peer_libraries {
       {"onednn", onednn_product,
        1 << static_cast<int>(peer_product::fp32) | 1 << static_cast<int>(peer_product::bf16) |
            1 << static_cast<int>(peer_product::int8)},
+      {"onednn-scaled", onednn_scaled_product, 1 << static_cast<int>(peer_product::int8)},
       {"onednn-s8s8", onednn_s8s8_product, 1 << static_cast<int>(peer_product::int8)},
 #endif
 };

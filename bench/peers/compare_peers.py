@@ -3,9 +3,11 @@
 ggml (pip: llama-cpp-python, built from source) on the same shapes: rounds of bench_gemm and of the
 peers take turns, medians over rounds make one table. bench/README.md says the method.
 
-    compare_peers.py [--bench PROGRAM] [--shapes "M,N,K;M,N,K"|all] [--threads 1,2] [--rounds 3]
+    compare_peers.py [--bench PROGRAM] [--formats int4-g32-dynamic,int8-dynamic|all]
+                     [--shapes "M,N,K;M,N,K"|all] [--threads 1,2] [--rounds 3] [--json FILE]
 """
 import argparse
+import datetime
 import json
 import os
 import re
@@ -68,13 +70,15 @@ def peer_time(product, threads, seconds):
     return statistics.median(samples)
 
 
-def peers_of(shape, threads):
-    """[(qtk's format, product)], those that cannot be made named on stderr."""
+def peers_of(shape, threads, formats):
+    """[(qtk's format, the peer's column, product)], those that cannot be made named on stderr."""
     made = []
     for module in MODULES:
         for format in module.PRODUCTS:
+            if formats != ["all"] and format not in formats:
+                continue
             try:
-                made.append((format, module.Product(format, *shape, threads)))
+                made.append((format, module.PEER, module.Product(format, *shape, threads)))
             except Exception as e:  # a peer's limits are its own
                 print(f"skipped: {module.PRODUCTS[format][0]} at {shape}: {str(e).splitlines()[0]}",
                       file=sys.stderr)
@@ -82,50 +86,79 @@ def peers_of(shape, threads):
 
 
 def compare(shape, threads, options):
-    """Rows of the table for one shape and number of threads."""
-    peers = peers_of(shape, threads)
-    formats = sorted({format for format, _ in peers})
-    qtk, other = {}, {}
+    """Results of one shape and number of threads: GOP/s by format and column."""
+    peers = peers_of(shape, threads, options.formats)
+    formats = list(dict.fromkeys(format for format, _, _ in peers))
+    times = {format: {"qtk": []} for format in formats}
     for done in range(options.rounds):
         if sys.stderr.isatty():
             print(f"\r\033[K{shape}, {threads} threads: round {done + 1}", end="", file=sys.stderr)
         for format, ns in qtk_times(options.bench, formats, shape, threads,
                                     options.seconds).items():
-            qtk.setdefault(format, []).append(ns)
-        for i, (_, product) in enumerate(peers):
-            other.setdefault(i, []).append(peer_time(product, threads, options.seconds))
+            times[format]["qtk"].append(ns)
+        for format, peer, product in peers:
+            times[format].setdefault(peer, []).append(peer_time(product, threads, options.seconds))
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     M, N, K = shape
-    rows = []
-    for i, (format, product) in enumerate(peers):
-        mine, its = (2 * M * N * K / statistics.median(t) for t in (qtk[format], other[i]))
-        rows.append([format, f"{M} x {N} x {K}", str(threads), product.name, f"{mine:.1f}",
-                     f"{its:.1f}", f"{mine / its:.2f}"])
-    return sorted(rows, key=lambda row: row[0])  # who does the same work, together
+    results = []
+    for format in formats:
+        gops = {who: 2 * M * N * K / statistics.median(t) for who, t in times[format].items()}
+        best = max(speed for who, speed in gops.items() if who != "qtk")
+        results.append({"format": format, "M": M, "N": N, "K": K, "threads": threads,
+                        "gops": {who: round(speed, 1) for who, speed in gops.items()},
+                        "to_best_peer": round(gops["qtk"] / best, 2)})
+    return results
 
 
-def show(rows):
-    header = ["format", "M x N x K", "threads", "peer", "qtk GOP/s", "peer GOP/s", "ratio"]
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    left = (0, 1, 3)
-    for row in [header, ["-" * w for w in widths], *rows]:
-        print("  ".join(c.ljust(w) if i in left else c.rjust(w)
+def show(results):
+    """One table, who does the same work side by side; then what each column multiplies by."""
+    columns = ["qtk"] + [module.PEER for module in MODULES]
+    table = [["format", "M x N x K", "threads", *columns, "qtk / best peer"]]
+    for r in sorted(results, key=lambda r: r["format"]):
+        speeds = [f"{r['gops'][who]:.1f}" if who in r["gops"] else "-" for who in columns]
+        table.append([r["format"], f"{r['M']} x {r['N']} x {r['K']}", str(r["threads"]), *speeds,
+                      f"{r['to_best_peer']:.2f}"])
+    widths = [max(map(len, column)) for column in zip(*table)]
+    table.insert(1, ["-" * w for w in widths])
+    for row in table:
+        print("  ".join(c.ljust(w) if i < 2 else c.rjust(w)
                         for i, (c, w) in enumerate(zip(row, widths))).rstrip())
+    print(f"\nGOP/s. {cpu_name()}, {datetime.date.today()}.")
+    for format in sorted({r["format"] for r in results}):
+        names = [m.PRODUCTS[format][0] for m in MODULES if format in m.PRODUCTS]
+        print(f"{format}: {', '.join(names)}")
+
+
+def cpu_name():
+    with open("/proc/cpuinfo") as file:
+        found = re.search(r"^model name\s*: (.*)$", file.read(), re.M)
+    return found[1] if found else "unknown CPU"
+
+
+def write_json(path, results):
+    with open(path, "w") as file:
+        json.dump({"cpu": cpu_name(), "date": str(datetime.date.today()),
+                   "peers": {module.PEER: module.version() for module in MODULES},
+                   "results": results}, file, indent=1)
+        file.write("\n")
 
 
 def parse_options():
     parser = argparse.ArgumentParser(prog="compare_peers", description=__doc__.splitlines()[0])
     parser.add_argument("--bench", default="build/release/bench/bench_gemm", help="the program")
     parser.add_argument("--shapes", default=DEFAULT_SHAPES, help="M,N,K;M,N,K or all of bench_gemm's")
+    parser.add_argument("--formats", default="all", help="of qtk, where a peer has such a product")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.3, help="for each product and round")
+    parser.add_argument("--json", help="a file for the results")
     options = parser.parse_args()
     if not os.access(options.bench, os.X_OK):
         fail(f"{options.bench}: no such program (build bench_gemm, or give --bench)")
     if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", options.threads) or options.rounds < 1:
         fail("--threads and --rounds are numbers from 1 on")
+    options.formats = options.formats.split(",")
     return options
 
 
@@ -145,8 +178,10 @@ def import_peers():
 if __name__ == "__main__":
     options = parse_options()
     MODULES = import_peers()
-    table = []
+    results = []
     for shape in parse_shapes(options.shapes, options.bench):
         for threads in map(int, options.threads.split(",")):
-            table += compare(shape, threads, options)
-    show(table)
+            results += compare(shape, threads, options)
+    show(results)
+    if options.json:
+        write_json(options.json, results)

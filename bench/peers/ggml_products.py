@@ -11,6 +11,7 @@ import numpy as np
 
 from ort_products import ENOUGH, codes
 
+PEER = "ggml"
 BLOCK = 32
 F32, Q4_0, Q8_0 = 0, 2, 8  # enum ggml_type
 
@@ -74,9 +75,15 @@ _buffer_free = _function("ggml_backend_buffer_free", None, _p)
 _set = _function("ggml_backend_tensor_set", None, _p, _p, _size, _size)
 _compute = _function("ggml_backend_graph_compute", _int, _p, _p)
 
+_version = _function("ggml_version", ctypes.c_char_p)
+
 _Log = ctypes.CFUNCTYPE(None, _int, ctypes.c_char_p, _p)
 _silent = _Log(lambda level, text, data: None)  # a line for each repacked tensor otherwise
 _function("ggml_log_set", None, _Log, _p)(_silent, None)
+
+
+def version():
+    return f"ggml {_version().decode()}"
 
 
 def _context(tensors, more=0):

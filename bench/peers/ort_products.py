@@ -8,10 +8,15 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
+PEER = "ort"
 BLOCK = 32
 ENOUGH = 256 << 20  # bytes of weights for few rows: no last-level cache holds them
 
 _pool = None
+
+
+def version():
+    return f"ONNX Runtime {ort.__version__}"
 
 
 def codes(count, seed):

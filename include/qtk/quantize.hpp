@@ -15,8 +15,12 @@
 ///     }
 ///
 /// real = scale * (code - zero_point). Equal bytes on every CPU, compiler and number of threads;
-/// NaN and infinities raise qtk::error with their place.
+/// NaN and infinities raise qtk::error with their place. Ranges chosen from data:
+/// qtk/calibrate.hpp.
 
+#include "qtk/quantize/clip.hpp"
+#include "qtk/quantize/hqq.hpp"
 #include "qtk/quantize/metrics.hpp"
 #include "qtk/quantize/quantize.hpp"
+#include "qtk/quantize/smoothquant.hpp"
 #include "qtk/tensor.hpp"

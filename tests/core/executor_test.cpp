@@ -1,4 +1,5 @@
 #include <atomic>
+#include <ctime>
 #include <qtk/core/error.hpp>
 #include <qtk/core/thread_pool.hpp>
 #include <stdexcept>
@@ -55,4 +56,28 @@ TEST_CASE("any callable of the same shape is an executor", "[core]") {
   std::vector<std::size_t> order;
   executor_ref{executor}(3, [&](std::size_t i) { order.push_back(i); });
   CHECK(order == std::vector<std::size_t>{2, 1, 0});
+}
+
+TEST_CASE("runs that are as short as a run can be", "[core]") {
+  for (const std::size_t threads : {2u, 3u, 8u}) {
+    thread_pool pool(threads);
+    std::size_t failures = 0;
+    for (std::size_t run = 0; run < 2000; ++run) {
+      // Some follow while the workers look for tasks, some after they have gone to sleep.
+      if (run % 500 == 0) std::this_thread::sleep_for(2 * thread_pool::patience);
+      std::vector<std::size_t> results(2 +
+                                       run % threads);  // not atomic: a run's end shows them all
+      executor_ref{pool}(results.size(), [&](std::size_t i) { results[i] += run + i; });
+      for (std::size_t i = 0; i < results.size(); ++i) failures += results[i] != run + i;
+    }
+    CHECK(failures == 0);
+  }
+}
+
+TEST_CASE("an idle pool takes no CPU", "[core]") {
+  thread_pool pool(2);
+  executor_ref{pool}(2, [](std::size_t) {});
+  const std::clock_t before = std::clock();  // of all threads of the process
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  CHECK(static_cast<double>(std::clock() - before) / CLOCKS_PER_SEC < 0.05);
 }

@@ -58,6 +58,35 @@ TEST_CASE("codes equal quantize_code on every ISA, for every float and length", 
       }
 }
 
+TEST_CASE("codes equal quantize_code next to ties, for scales of every size", "[kernels]") {
+  std::mt19937 random(7);
+  for (std::size_t round = 0; round < light(2000); ++round) {
+    // Of all normal numbers whose multiples by 255 are finite.
+    const auto exponent = 1 + static_cast<std::uint32_t>(random()) % 245;
+    const auto mantissa = static_cast<std::uint32_t>(random()) >> 9;
+    const auto scale = std::bit_cast<float>(exponent << 23 | mantissa);
+    std::vector<float> x;
+    for (int code = -256; code < 256; ++code) {
+      const float tie = (static_cast<float>(code) + 0.5f) * scale;
+      for (std::uint32_t off = 0; off < 5; ++off)
+        x.push_back(std::bit_cast<float>(std::bit_cast<std::uint32_t>(tie) + off - 2));
+    }
+    for (const auto* k : tables()) {
+      CAPTURE(name(k->target), scale);
+      std::vector<std::uint8_t> u(x.size());
+      std::vector<std::int8_t> s(x.size());
+      k->quantize_u8(x.size(), x.data(), scale, 128, u.data());
+      k->quantize_s8(x.size(), x.data(), scale, 0, s.data());
+      std::size_t wrong = 0;
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        wrong += u[i] != quantize_code(x[i], scale, 128, 0, 255);
+        wrong += s[i] != quantize_code(x[i], scale, 0, -128, 127);
+      }
+      CHECK(wrong == 0);
+    }
+  }
+}
+
 TEST_CASE("dequantized codes are scale * (code - zero_point), rounded once", "[kernels]") {
   for (const auto* k : tables()) {
     std::vector<std::uint8_t> u(256);

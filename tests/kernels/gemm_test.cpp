@@ -1,5 +1,6 @@
 #include <cmath>
 #include <limits>
+#include <random>
 
 #include "kernels/gemm_problem.hpp"
 #include "support/catch.hpp"
@@ -145,6 +146,34 @@ TEST_CASE("integers are exact at the ends of their range", "[gemm]") {
         CHECK(wrong == 0);
       }
     }
+}
+
+TEST_CASE("integers are exact whatever the spread of the weights", "[gemm]") {
+  // AVX2 sums bytes in int16 and treats by itself what exceeds: from no weights to all of them, and
+  // those of one column alone.
+  for (const double sigma : {5.0, 28.0, 34.0, 40.0, 1000.0})
+    for (const std::size_t K : {1u, 97u, 1001u, 2300u})
+      for (const bool one_column : {false, true}) {
+        problem p(gemm_op::u8_s8, 29, 35, K, K, 0);
+        std::mt19937 random(7);
+        std::normal_distribution<double> bell(0.0, sigma);
+        for (auto& x : p.a_codes) x = static_cast<std::uint8_t>(random() & 1 ? 255 : random());
+        for (auto& x : p.weights)
+          x = static_cast<std::uint8_t>(
+              static_cast<std::int8_t>(std::clamp(std::nearbyint(bell(random)), -128.0, 127.0)));
+        if (one_column) std::fill_n(p.weights.begin(), K, std::uint8_t{0x80});
+        const gemm_weights w = p.source();
+        const gemm_args args = p.args();
+        for (const isa target : isas_under_test()) {
+          const exact<std::int32_t> c = p.run_integers(find_gemm(p.op, target));
+          std::size_t wrong = 0;
+          for (std::size_t m = 0; m < p.M; ++m)
+            for (std::size_t n = 0; n < p.N; ++n)
+              wrong += c[p.c_index(m, n)] != reference::integer_product(p.op, w, args, m, n);
+          INFO(name(target) << " sigma " << sigma << " K " << K);
+          REQUIRE(wrong == 0);
+        }
+      }
 }
 
 TEST_CASE("int32 accumulators hold K = 65793 at the extremes", "[gemm]") {

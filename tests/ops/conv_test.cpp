@@ -119,6 +119,9 @@ TEST_CASE("conv2d equals the formula, for every format of weights", "[ops]") {
 TEST_CASE("conv2d does not depend on the number of threads", "[ops]") {
   for (const std::size_t batch : {1u, 2u, 5u})
     for (const geometry& g : {geometry{{batch, 8, 12, 12}, {20, 8, 3, 3}, window(3, 1, 1)},
+                              geometry{{batch, 8, 5, 5}, {70, 8, 3, 3}, window(3, 1, 1)},
+                              geometry{{batch, 8, 13, 13}, {40, 8, 1, 1}, window(1, 2, 0)},
+                              geometry{{batch, 6, 11, 11}, {8, 3, 3, 3}, window(3, 2, 2, 2), 2},
                               geometry{{batch, 9, 12, 12}, {9, 1, 3, 3}, window(3, 2, 1), 9}}) {
       const auto x = random_tensor(g.x, 1), w = matrix(random_tensor(g.w, 2));
       const auto w8 = quantize<int8>(w, per_channel(0));

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -10,21 +12,27 @@
 
 #include "qtk/core/executor.hpp"
 
+#if defined(__linux__)
+#  include <sched.h>
+#endif
+
 namespace qtk::inline QTK_ABI {
 
-/// An executor with an explicit number of threads, the caller being one of them. Workers sleep on a
-/// condition variable when idle; they never spin. One run at a time: a second caller waits.
+/// An executor with an explicit number of threads, the caller being one of them. Who waits, for
+/// tasks or for their end, looks again and again for at most thread_pool::patience, then sleeps: an
+/// idle pool takes no CPU. One run at a time: a second caller waits.
 class thread_pool {
  public:
-  explicit thread_pool(std::size_t threads) {
+  /// As long as waking a sleeper takes, so that waiting costs at most twice what it has to: two
+  /// tasks meet after 20 to 50 us where the worker slept, after 1 where it looked (Linux, a virtual
+  /// machine of two CPUs). Layers of a model follow each other faster.
+  static constexpr std::chrono::microseconds patience{50};
+
+  explicit thread_pool(std::size_t threads) : patient_(threads <= usable_cpus()) {
     for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
   }
   ~thread_pool() {
-    {
-      const std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
-    wake_.notify_all();
+    start(workers_.size(), nullptr);
     for (std::thread& t : workers_) t.join();
   }
   thread_pool(const thread_pool&) = delete;
@@ -32,65 +40,107 @@ class thread_pool {
 
   std::size_t concurrency() const noexcept { return workers_.size() + 1; }
 
-  /// Calls body(0 .. tasks - 1), returns when all are done. The first exception of a task is thrown
-  /// here, after the others have ended. A task must not call the same pool.
+  /// Calls body(0 .. tasks - 1), returns when all are done: a worker that comes too late for a task
+  /// is not waited for. The first exception of a task is thrown here, after the others have ended.
+  /// A task must not call the same pool.
   void operator()(std::size_t tasks, task_ref body) {
     const std::lock_guard one_run(run_mutex_);
-    {
-      const std::lock_guard lock(mutex_);
-      body_ = &body;
-      tasks_ = tasks;
-      next_.store(0, std::memory_order_relaxed);
-      busy_ = workers_.size();
-      ++generation_;
-    }
-    wake_.notify_all();
-    drain();
-    std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return busy_ == 0; });
+    start(tasks, &body);
+    while (const std::size_t ticket = take_ticket()) run_task(ticket);
+    wait(done_, [this] { return unfinished_.load(std::memory_order_acquire) == 0; });
 #if QTK_HAS_EXCEPTIONS
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 #endif
   }
 
  private:
-  void drain() {
-    for (std::size_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) {
-#if QTK_HAS_EXCEPTIONS
-      try {
-        (*body_)(i);
-      } catch (...) {
-        const std::lock_guard lock(mutex_);
-        if (!failure_) failure_ = std::current_exception();
-      }
-#else
-      (*body_)(i);
-#endif
+  /// No body: each worker that takes a ticket ends.
+  void start(std::size_t tasks, const task_ref* body) {
+    body_ = body;
+    tasks_ = tasks;
+    unfinished_.store(tasks, std::memory_order_relaxed);
+    tickets_.store(tasks, std::memory_order_release);
+    wake(started_, std::min(tasks, workers_.size()));
+  }
+
+  /// tasks_ .. 1, then 0. Who holds one keeps the run from ending, and may read body_ and tasks_.
+  std::size_t take_ticket() noexcept {
+    std::size_t n = tickets_.load(std::memory_order_relaxed);
+    while (n != 0 && !tickets_.compare_exchange_weak(n, n - 1, std::memory_order_acquire,
+                                                     std::memory_order_relaxed)) {
     }
+    return n;
+  }
+
+  void run_task(std::size_t ticket) {
+#if QTK_HAS_EXCEPTIONS
+    try {
+      (*body_)(tasks_ - ticket);
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      if (!failure_) failure_ = std::current_exception();
+    }
+#else
+    (*body_)(tasks_ - ticket);
+#endif
+    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) wake(done_, 1);
   }
 
   void work() {
-    std::size_t seen = 0;
-    std::unique_lock lock(mutex_);
     for (;;) {
-      wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
-      if (stop_) return;
-      seen = generation_;
-      lock.unlock();
-      drain();
-      lock.lock();
-      if (--busy_ == 0) done_.notify_one();
+      wait(started_, [this] { return tickets_.load(std::memory_order_relaxed) != 0; });
+      while (const std::size_t ticket = take_ticket()) {
+        if (body_ == nullptr) return;
+        run_task(ticket);
+      }
     }
   }
 
+  template <class Ready>
+  void wait(std::condition_variable& sleep, const Ready& ready) {
+    using clock = std::chrono::steady_clock;
+    if (ready()) return;
+    if (patient_)
+      for (const auto end = clock::now() + patience; clock::now() < end;)
+        for (int i = 0; i < 16; ++i) {
+          pause();
+          if (ready()) return;
+        }
+    std::unique_lock lock(mutex_);
+    sleep.wait(lock, ready);
+  }
+  void wake(std::condition_variable& sleep, std::size_t threads) {
+    { const std::lock_guard lock(mutex_); }  // nobody is between its last look and its sleep
+    for (; threads > 0; --threads) sleep.notify_one();
+  }
+
+  static void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("isb");  // `yield` takes no time on most cores
+#endif
+  }
+
+  /// CPUs that this thread may run on.
+  static std::size_t usable_cpus() noexcept {
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+      return static_cast<std::size_t>(CPU_COUNT(&set));
+#endif
+    return std::thread::hardware_concurrency();
+  }
+
+  const bool patient_;  // who looks must not take the CPU of whom it waits for
   std::vector<std::thread> workers_;
   std::mutex mutex_, run_mutex_;
-  std::condition_variable wake_, done_;
+  std::condition_variable started_, done_;
   const task_ref* body_ = nullptr;
-  std::size_t tasks_ = 0, busy_ = 0, generation_ = 0;
-  std::atomic<std::size_t> next_{0};
+  std::size_t tasks_ = 0;
   std::exception_ptr failure_;
-  bool stop_ = false;
+  alignas(64) std::atomic<std::size_t> tickets_{0};     // tasks that nobody has taken
+  alignas(64) std::atomic<std::size_t> unfinished_{0};  // tasks that haven't ended
 };
 
 }  // namespace qtk::inline QTK_ABI

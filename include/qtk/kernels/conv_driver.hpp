@@ -125,7 +125,7 @@ class conv_driver {
 
  private:
   conv_driver(const conv_args& args, const layout_type& layout) noexcept
-      : args_(args), layout_(layout) {
+      : args_(args), layout_(layout), last_tile_(std::min(args.tile_end, layout.tiles.count)) {
     const auto* const base = static_cast<const std::byte*>(args.filters);
     tiles_ = reinterpret_cast<const a_packed*>(base + layout.tiles_offset());
     panels_ = static_cast<std::byte*>(args.workspace) + 2 * layout.numbers_bytes();
@@ -180,7 +180,7 @@ class conv_driver {
           run_pixels(panels_ + count * bytes, last, rest);
         }
       }
-      for (std::size_t t = 0; t < layout_.tiles.count; ++t)
+      for (std::size_t t = args_.tile_begin; t < last_tile_; ++t)
         for (std::size_t p = 0, n; p < count; p += n) {
           n = p + wide <= count ? wide : 1;
           run_tile(t, panels_ + p * bytes, n, pixel + p * nr);
@@ -193,8 +193,8 @@ class conv_driver {
     using tiles_type = filter_tiles<a_packed>;
     constexpr std::size_t most = tiles_type::most, lanes = 16;
     alignas(64) sum_type sums[(most + 1) * lanes];  // as columns of one pixel: read beyond them
-    for (std::size_t begin = 0; begin < layout_.tiles.count; begin += most) {
-      const std::size_t end = std::min(begin + most, layout_.tiles.count);
+    for (std::size_t begin = args_.tile_begin; begin < last_tile_; begin += most) {
+      const std::size_t end = std::min(begin + most, last_tile_);
       tiles_type tiles;
       for (std::size_t i = 0; i < most; ++i) {
         const std::size_t t = std::min(begin + i, end - 1);
@@ -315,6 +315,7 @@ class conv_driver {
 
   const conv_args& args_;
   const layout_type layout_;
+  const std::size_t last_tile_;
   const float* scales_ = nullptr;          // (groups, O)
   const std::int32_t* offsets_ = nullptr;  // likewise
   const a_packed* tiles_;

@@ -33,9 +33,10 @@ struct conv_filters {
   const float* scales = nullptr;  // int8: (O, ceil(K / group_size))
 };
 
-/// Pixels [pixel_begin, pixel_end) of one image, all filters. Nothing is allocated.
+/// Pixels [pixel_begin, pixel_end) of one image, filters by tiles of mr. Nothing is allocated.
 struct conv_args {
   std::size_t pixel_begin = 0, pixel_end = 0;
+  std::size_t tile_begin = 0, tile_end = ~std::size_t{0};  // as many as there are
   std::size_t out_width = 0;             // pixels of an output row, neighbors in `image`
   std::size_t row_step = 0;              // elements of `image` from one output row to the next
   const void* image = nullptr;           // float or codes; padding written out

@@ -27,7 +27,10 @@ namespace qtk::inline QTK_ABI {
 ///   round_row(n, x, out)            bf16_bf16: floats of A to what is packed
 /// and where widening weights in registers pays for few rows only,
 ///   direct_rows                     so many; above, each chunk is widened once
-///   widened, widen(...)             the fp32 kernel that then multiplies, and the widening
+///   widened, widen(...)             the kernel that then multiplies, and the widening
+///   widened_panel_bytes(k)          of k of a widened panel; widened_read_bytes(k): that a tile
+///                                   reads
+///   k_unit                          k of a chunk are a multiple of this instead of kr
 template <class Kernel>
 class gemm_driver {
  public:
@@ -46,8 +49,12 @@ class gemm_driver {
       return mr;
   }();
   static constexpr bool widens = direct_rows < mr;
-  /// Bytes between what is multiplied and what is asked for from memory, of all panels together.
-  static constexpr std::size_t fetch_distance = 16384;
+  static constexpr std::size_t k_unit = [] {
+    if constexpr (requires { Kernel::k_unit; })
+      return Kernel::k_unit;
+    else
+      return kr;
+  }();
 
   static std::size_t packed_bytes(std::size_t N, std::size_t K, std::size_t group_size) noexcept {
     return layout_type(N, K, group_size).total_bytes();
@@ -78,14 +85,16 @@ class gemm_driver {
     packed_type* a = nullptr;        // packed rows
     std::int32_t* a_sums = nullptr;  // int4: of each group of each row
     sum_type* sums = nullptr;        // (rows, nc) by tiles, where K is cut
-    float* widened = nullptr;        // chunk of kc x nc
+    std::byte* widened = nullptr;    // chunk of kc x nc
     std::size_t bytes = 0;
 
     scratch(void* base, std::size_t rows, const layout_type& layout) noexcept {
       a = take<packed_type>(base, rows * layout.packed_k);
       if constexpr (traits::int4) a_sums = take<std::int32_t>(base, rows * layout.groups);
-      if (layout.packed_k > k_block(layout, rows)) sums = take<sum_type>(base, rows * nc);
-      if (widens && rows > direct_rows) widened = take<float>(base, k_block(layout, rows) * nc);
+      if (layout.packed_k > k_block(layout)) sums = take<sum_type>(base, rows * nc);
+      if constexpr (widens)
+        if (rows > direct_rows)
+          widened = take<std::byte>(base, Kernel::widened_panel_bytes(k_block(layout)) * (nc / nr));
     }
     template <class T>
     T* take(void* base, std::size_t count) noexcept {
@@ -109,23 +118,21 @@ class gemm_driver {
 
   [[nodiscard]] bool widening() const noexcept { return widens && rows_ > direct_rows; }
 
-  /// Packed k between two visits to a tile. One tile of rows keeps nothing in a cache.
-  [[nodiscard]] static std::size_t k_block(const layout_type& layout, std::size_t rows) noexcept {
-    if (rows <= direct_rows) return std::max(layout.packed_k, kr);
+  /// Packed k between two visits to a tile.
+  [[nodiscard]] static std::size_t k_block(const layout_type& layout) noexcept {
     // The integers of a group are added up before they are scaled: groups stay whole.
     if (Kernel::op == gemm_op::s8_s4)
       return layout.group_k * std::max<std::size_t>(Kernel::kc / layout.group_k, 1);
     // Blocks of nearly equal depth.
     const std::size_t blocks = std::max<std::size_t>(1, ceil_div(layout.packed_k, Kernel::kc));
-    return std::max(round_up(ceil_div(layout.packed_k, blocks), kr), kr);
+    return std::max(round_up(ceil_div(layout.packed_k, blocks), k_unit), k_unit);
   }
 
   void run_block() noexcept {
     pack();
-    const std::size_t block = k_block(layout_, rows_);
-    const std::size_t width = rows_ <= direct_rows ? round_up(args_.n_end, nr) : nc;
-    for (std::size_t n = args_.n_begin; n < args_.n_end; n += width) {
-      const std::size_t n_end = std::min(n + width, args_.n_end);
+    const std::size_t block = k_block(layout_);
+    for (std::size_t n = args_.n_begin; n < args_.n_end; n += nc) {
+      const std::size_t n_end = std::min(n + nc, args_.n_end);
       std::size_t k = 0;
       do {  // once where K = 0: the epilogue alone
         run_chunk(n, n_end, k, std::min(block, layout_.packed_k - k));
@@ -177,9 +184,12 @@ class gemm_driver {
     if constexpr (widens)
       if (widening()) {
         tile.b = weights;
-        Kernel::widen(tile, panels, scratch_.widened);
-        b = reinterpret_cast<const std::byte*>(scratch_.widened);
-        tile.panel_bytes = length * nr * sizeof(float);
+        if constexpr (layout_type::has_tails)
+          Kernel::widen(tile, panels, layout_.tail(args_.b, first), k, scratch_.widened);
+        else
+          Kernel::widen(tile, panels, scratch_.widened);
+        b = scratch_.widened;
+        tile.panel_bytes = Kernel::widened_panel_bytes(length);
         tile.skip = 0;
       }
     // The same panels of the next block of K, or of the next columns.
@@ -194,27 +204,30 @@ class gemm_driver {
       for (std::size_t p = 0, count; p < panels; p += count) {
         count = p + wide <= panels ? wide : 1;
         tile.b = b + p * tile.panel_bytes;
+        if constexpr (Kernel::op == gemm_op::s8_s4)
+          tile.zero_points =
+              reinterpret_cast<const std::int8_t*>(layout_.tail(args_.b, first + p)) + group * nr;
         tile.c = k == 0 && last ? local : scratch_.sums + begin * nc + p * nr * rows;
         const std::size_t stored = p * layout_.panel_bytes;
-        tile.fetch = fetch_for(t, count, weights + stored, next + stored, length);
+        tile.fetch = fetch_for(t, next + stored, length);
         microkernel(rows, count)(tile);
         if (last) store(tile.c, count, first + p, begin, rows);
       }
     }
   }
 
-  /// What tile `t` asks for while it multiplies `length` of k. One tile alone reads weights at the
-  /// speed of memory, a stream for each panel: they are fetched a little ahead. Several share the
-  /// same panels of the next chunk evenly: asked for by the first of them alone, these come as a
-  /// burst at the full speed of memory, which that tile has to wait for (32 x 4096 x 4096, AVX-512:
-  /// int8 82 instead of 93 % of the peak).
-  [[nodiscard]] fetch_stream fetch_for(std::size_t t, std::size_t panels, const std::byte* b,
-                                       const std::byte* next, std::size_t length) const noexcept {
+  /// What tile `t` asks for while it multiplies `length` of k: its share of the same panels of the
+  /// next chunk. Asked for by the first tile alone, these come as a burst at the full speed of
+  /// memory, which that tile has to wait for (32 x 4096 x 4096, AVX-512: int8 82 instead of 93 % of
+  /// the peak); asked for a fixed distance ahead in its own panels, the beginning of each of these
+  /// comes unasked (8 x 4096 x 4096: int8 72 instead of 83 %).
+  [[nodiscard]] fetch_stream fetch_for(std::size_t t, const std::byte* next,
+                                       std::size_t length) const noexcept {
     const std::size_t stored = layout_.code_bytes(length);
-    const std::size_t read = widening() ? length * nr * sizeof(float) : stored;
+    std::size_t read = stored;
+    if constexpr (widens)
+      if (widening()) read = Kernel::widened_read_bytes(length);
     const std::size_t step = ceil_div(64 * stored, std::max(read * tiles_.count, nr));
-    if (tiles_.count == 1 && !widening())
-      return {b + fetch_distance / panels, step, layout_.panel_bytes};
     return {next + t * read * step / 64, step, layout_.panel_bytes};
   }
 
@@ -222,8 +235,9 @@ class gemm_driver {
                                                  std::size_t panels) const noexcept {
     const std::size_t row = panels == 1 ? 0 : tiles_.count > 1 ? 1 : 2;
     if constexpr (widens)
-      if (widening()) return microkernels<typename Kernel::widened, mr>[row][rows - 1];
-    return microkernels<Kernel, direct_rows>[row][rows - 1];
+      if (direct_rows == 0 || widening())
+        return microkernels<typename Kernel::widened, mr>[row][rows - 1];
+    if constexpr (direct_rows != 0) return microkernels<Kernel, direct_rows>[row][rows - 1];
   }
 
   // ---- from sums to C
@@ -324,6 +338,29 @@ inline constexpr gemm_kernel gemm_entry{
     &pack_weights<Kernel>,
     &gemm_driver<Kernel>::workspace_bytes,
     &gemm_driver<Kernel>::run,
+};
+
+/// Two kernels of the same packed weights: up to `Rows` rows `Few` multiplies, above `Many`.
+template <class Few, class Many, std::size_t Rows>
+inline constexpr gemm_kernel gemm_entry_by_rows{
+    Many::op,
+    Many::target,
+    Many::name,
+    Many::mr,
+    Many::nr,
+    Many::kr,
+    &gemm_driver<Many>::packed_bytes,
+    &pack_weights<Many>,
+    [](std::size_t rows, std::size_t N, std::size_t K, std::size_t group_size) {
+      return std::max(gemm_driver<Few>::workspace_bytes(std::min(rows, Rows), N, K, group_size),
+                      rows > Rows ? gemm_driver<Many>::workspace_bytes(rows, N, K, group_size) : 0);
+    },
+    [](const gemm_args& args) {
+      if (args.m_end - args.m_begin <= Rows)
+        gemm_driver<Few>::run(args);
+      else
+        gemm_driver<Many>::run(args);
+    },
 };
 
 }  // namespace qtk::inline QTK_ABI

@@ -3,17 +3,17 @@
 // Every loop runs over whole vectors, then once more over the tail, copied to a full vector's
 // length on the stack: one code path, and nothing is read or written past the end.
 
-/// y[i] = f(x[i]), for anything that loads and stores `simd::width` elements.
-template <class In, class Out, class Function>
+/// y[i] = f(x[i]), for anything that loads and stores `Step` elements.
+template <std::size_t Step = simd::width, class In, class Out, class Function>
 inline void map(std::size_t n, const In* x, Out* y, const Function& f) noexcept {
-  const std::size_t body = n - n % simd::width;
-  for (std::size_t i = 0; i < body; i += simd::width) f(x + i, y + i);
+  const std::size_t body = n - n % Step;
+  for (std::size_t i = 0; i < body; i += Step) f(x + i, y + i);
   if (body == n) return;
-  In in[simd::width] = {};
-  Out out[simd::width];
-  for (std::size_t i = body; i < n; ++i) in[i - body] = x[i];
+  In in[Step] = {};
+  Out out[Step];
+  std::memcpy(in, x + body, (n - body) * sizeof(In));
   f(in, out);
-  for (std::size_t i = body; i < n; ++i) y[i] = out[i - body];
+  std::memcpy(y + body, out, (n - body) * sizeof(Out));
 }
 
 /// y[i] = f(a[i], b[i]).

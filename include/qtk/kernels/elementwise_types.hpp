@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstring>
 
 #include "qtk/core/half.hpp"
 #include "qtk/kernels/gemm_types.hpp"

@@ -80,7 +80,9 @@ inline void gemm_f32_run(const gemm_tile<float, float>& t) {
 
 /// The weights of a tile as panels of fp32, t.k x nr each.
 template <class Weights>
-inline void gemm_f32_widen(const gemm_tile<float, float>& t, std::size_t panels, float* out) {
+inline void gemm_f32_widen(const gemm_tile<float, float>& t, std::size_t panels,
+                           std::byte* widened) {
+  auto* out = reinterpret_cast<float*>(widened);
   constexpr std::size_t vectors = Weights::nr / simd::width;
   for (std::size_t p = 0; p < panels; ++p) {
     const std::byte* group = t.b + p * t.panel_bytes;
@@ -125,7 +127,11 @@ struct gemm_f32 : Tile {
   static void run(const gemm_tile<float, float>& t) {
     gemm_f32_run<Weights, Rows, Panels>(t);
   }
-  static void widen(const gemm_tile<float, float>& t, std::size_t panels, float* out) {
+  static constexpr std::size_t widened_panel_bytes(std::size_t k) {
+    return k * Tile::nr * sizeof(float);
+  }
+  static constexpr std::size_t widened_read_bytes(std::size_t k) { return widened_panel_bytes(k); }
+  static void widen(const gemm_tile<float, float>& t, std::size_t panels, std::byte* out) {
     gemm_f32_widen<Weights>(t, panels, out);
   }
   static void round_row(std::size_t n, const float* x, float* out) {

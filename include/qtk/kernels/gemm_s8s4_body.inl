@@ -13,19 +13,21 @@
 template <class Kernel, std::size_t Rows, std::size_t Panels>
 inline void gemm_s8s4_run(const gemm_tile<std::int8_t, float>& t) {
   constexpr std::size_t nr = Kernel::nr, vectors = nr / simd::width, columns = Panels * vectors;
-  constexpr std::size_t header_bytes = nr * 5;
+  constexpr std::size_t header_bytes = nr * sizeof(float);
   if (!t.accumulate)
     for (std::size_t i = 0; i < Rows * columns; ++i)
       simd::store(t.c + i * simd::width, simd::zero());
   const std::int8_t* a = t.a;
   const std::int32_t* a_sums = t.a_sums;
   const std::byte* group = t.b;
+  const std::int8_t* zero_points = t.zero_points;
   float* c = t.c;
   fetch_stream fetch = t.fetch;
-  for (std::size_t left = t.k; left != 0; group += t.group_bytes, a_sums += Rows) {
+  for (std::size_t left = t.k; left != 0;
+       group += t.group_bytes, a_sums += Rows, zero_points += nr) {
     const std::size_t length = left < t.group_k ? left : t.group_k;
     left -= length;
-    fetch.template advance<Panels, header_bytes>();
+    fetch.template advance<Panels, header_bytes, 8>();
     __asm__("" : "+r"(c));  // or g++ 12 keeps it in registers, and spills those
     typename simd::i32 dots[Rows][columns];
     Kernel::template multiply<Rows, Panels>(a, group + header_bytes, t.panel_bytes, fetch, length,
@@ -34,10 +36,8 @@ inline void gemm_s8s4_run(const gemm_tile<std::int8_t, float>& t) {
     if (!t.symmetric) {
       QTK_UNROLL
       for (std::size_t j = 0; j < columns; ++j) {
-        const std::byte* const header = group + j / vectors * t.panel_bytes;
         const auto beyond_8 = simd::sub(
-            simd::load_s8(reinterpret_cast<const std::int8_t*>(header + nr * sizeof(float)) +
-                          j % vectors * simd::width),
+            simd::load_s8(zero_points + j / vectors * t.panel_bytes + j % vectors * simd::width),
             simd::set1(std::int32_t{8}));
         QTK_UNROLL
         for (std::size_t i = 0; i < Rows; ++i)

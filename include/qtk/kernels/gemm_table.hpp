@@ -8,7 +8,7 @@
 #if QTK_X86_64
 #  include "qtk/kernels/avx2/gemm_f32.hpp"
 #  include "qtk/kernels/avx2/gemm_s8s4.hpp"
-#  include "qtk/kernels/avx2/gemm_u8s8.hpp"
+#  include "qtk/kernels/avx2/gemm_u8s8_narrow.hpp"
 #  include "qtk/kernels/avx512/gemm_bf16.hpp"
 #  include "qtk/kernels/avx512/gemm_f32.hpp"
 #  include "qtk/kernels/avx512_bf16/gemm_bf16.hpp"
@@ -62,9 +62,9 @@ inline constexpr auto gemm_table = [] {
   row(isa::generic) = make_gemm_row<generic::gemm_f32_4x2v>(nullptr, nullptr, nullptr);
 #endif
 #if QTK_X86_64
-  row(isa::avx2) = make_gemm_row<avx2::gemm_f32_6x16>(&gemm_entry<avx2::gemm_u8s8s32_6x16c2>,
-                                                      &gemm_entry<avx2::gemm_s8s4s32_6x16c4>,
-                                                      &gemm_entry<avx2::gemm_s8s4f32_6x16c4>);
+  row(isa::avx2) = make_gemm_row<avx2::gemm_f32_6x16>(
+      &gemm_entry_by_rows<avx2::gemm_u8s8s32_6x16c4, avx2::gemm_u8s8s32_8x16c12, 20>,
+      &gemm_entry<avx2::gemm_s8s4s32_6x16c4>, &gemm_entry<avx2::gemm_s8s4f32_6x16c4>);
   row(isa::avx512) = make_gemm_row<avx512::gemm_f32_12x32>(nullptr, nullptr, nullptr);
   set(isa::avx_vnni, &gemm_entry<avx_vnni::gemm_6x16c4<std::uint8_t>>);
   set(isa::avx_vnni, &gemm_entry<avx_vnni::gemm_s8s4s32_6x16c4>);

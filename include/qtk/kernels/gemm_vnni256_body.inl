@@ -89,7 +89,7 @@ struct int4_steps {
                                     __m256i (&dots)[Rows][2 * Panels]) {
     const __m256i mask = _mm256_set1_epi8(15);
     for (; k != 0; k -= kr, a += kr * Rows, codes += step_bytes) {
-      fetch.template advance<Panels, step_bytes>();
+      fetch.template advance<Panels, step_bytes, 8>();
       QTK_UNROLL
       for (std::size_t p = 0; p < Panels; ++p) {
         const __m256i both =

@@ -46,8 +46,8 @@ struct simd {
   static f32 scale(const f32& p, const f32& n) noexcept {
     return {one::scale(p.a, n.a), one::scale(p.b, n.b)};
   }
-  static f32 scale_or_zero(const f32& p, const f32& n) noexcept {
-    return {one::scale_or_zero(p.a, n.a), one::scale_or_zero(p.b, n.b)};
+  static f32 scale_or_zero(const f32& p, const f32& shifted) noexcept {
+    return {one::scale_or_zero(p.a, shifted.a), one::scale_or_zero(p.b, shifted.b)};
   }
   static f32 select_sign(const f32& x, const f32& y, const f32& z) noexcept {
     return {one::select_sign(x.a, y.a, z.a), one::select_sign(x.b, y.b, z.b)};

@@ -22,11 +22,14 @@ struct alignas(64) packed_prefix {
 ///   prefix | panel 0 | panel 1 | ...       panel: nr columns, zero padded, starts a cache line
 ///   panel  = group 0 | group 1 | ...       group: header and codes; one group where nothing varies
 ///   group  = header  | codes               codes: k in steps of kr, each nr x kr as Kernel::order
+/// and behind the codes of a panel its tail: of s8_s4 the zero points, (groups, nr) int8; a kernel
+/// with tail_bytes(k) has something of its own there.
 template <class Kernel>
 struct panel_layout : k_layout {
   using traits = gemm_op_traits<Kernel::op>;
   static constexpr std::size_t nr = Kernel::nr, kr = Kernel::kr;
   static constexpr std::size_t header_bytes = traits::header_bytes * nr;
+  static constexpr bool has_tails = requires { Kernel::tail_bytes(0); };
 
   std::size_t N = 0;
   std::size_t group_bytes = 0;  // header and codes of a full group
@@ -37,7 +40,7 @@ struct panel_layout : k_layout {
       : k_layout(k, traits::grouped ? group : k, kr),
         N(n),
         group_bytes(header_bytes + code_bytes(group_k)),
-        panel_bytes(round_up(groups * header_bytes + code_bytes(packed_k), 64)) {}
+        panel_bytes(round_up(tail_begin() + tail_bytes(), 64)) {}
   explicit panel_layout(const packed_prefix& p) noexcept : panel_layout(p.N, p.K, p.group_size) {
     symmetric = p.symmetric;
   }
@@ -50,6 +53,18 @@ struct panel_layout : k_layout {
   }
   [[nodiscard]] const std::byte* panel(const void* packed, std::size_t index) const noexcept {
     return static_cast<const std::byte*>(packed) + sizeof(packed_prefix) + index * panel_bytes;
+  }
+  [[nodiscard]] const std::byte* tail(const void* packed, std::size_t index) const noexcept {
+    return panel(packed, index) + tail_begin();
+  }
+  [[nodiscard]] constexpr std::size_t tail_begin() const noexcept {
+    return groups * header_bytes + code_bytes(packed_k);
+  }
+
+ private:
+  [[nodiscard]] constexpr std::size_t tail_bytes() const noexcept {
+    if constexpr (has_tails) return Kernel::tail_bytes(packed_k);
+    return groups * traits::trailer_bytes * nr;
   }
 };
 
@@ -73,10 +88,11 @@ void copy_code(const gemm_weights& w, std::size_t n, std::size_t k, std::byte* c
   }
 }
 
-/// Header of group g for `columns` columns from n. Zero points lie within the range of the codes.
+/// Header of group g, and its zero points, for `columns` columns from n. Zero points lie within the
+/// range of the codes.
 template <class Kernel>
 void write_header(const gemm_weights& w, const panel_layout<Kernel>& layout, std::size_t n,
-                  std::size_t columns, std::size_t g, std::byte* header) noexcept {
+                  std::size_t columns, std::size_t g, std::byte* panel) noexcept {
   using traits = gemm_op_traits<Kernel::op>;
   const auto zero_point = [&](std::size_t at) {
     const int stored_as = traits::weight_bits == 4 && !w.unsigned_codes ? 8 : 0;
@@ -97,8 +113,12 @@ void write_header(const gemm_weights& w, const panel_layout<Kernel>& layout, std
       for (std::size_t k = 0; k < w.K; ++k) numbers[j] += row[k];
     }
   }
+  std::byte* const header = panel + g * layout.group_bytes;
   std::memcpy(header, scales, sizeof scales);
-  if constexpr (traits::grouped)
+  if constexpr (traits::trailer_bytes != 0)
+    std::memcpy(panel + layout.tail_begin() + g * sizeof zero_points, zero_points,
+                sizeof zero_points);
+  else if constexpr (traits::grouped)
     std::memcpy(header + sizeof scales, zero_points, sizeof zero_points);
   else
     std::memcpy(header + sizeof scales, numbers, sizeof numbers);
@@ -119,10 +139,9 @@ void pack_weights(const gemm_weights& w, void* packed) noexcept {
   for (std::size_t n = 0; n < w.N; n += Kernel::nr, panel += layout.panel_bytes) {
     const std::size_t columns = std::min(Kernel::nr, w.N - n);
     for (std::size_t g = 0; g < layout.groups; ++g) {
-      std::byte* const group = panel + g * layout.group_bytes;
       if constexpr (traits::header_bytes != 0)
-        detail::write_header<Kernel>(w, layout, n, columns, g, group);
-      std::byte* const codes = group + layout.header_bytes;
+        detail::write_header<Kernel>(w, layout, n, columns, g, panel);
+      std::byte* const codes = panel + g * layout.group_bytes + layout.header_bytes;
       const std::size_t begin = g * layout.group_size;
       const std::size_t end = std::min(w.K, begin + layout.group_size);
       for (std::size_t j = 0; j < columns; ++j)
@@ -133,6 +152,8 @@ void pack_weights(const gemm_weights& w, void* packed) noexcept {
               p / Kernel::kr * (Kernel::nr * Kernel::kr) + Kernel::order(j, p % Kernel::kr));
         }
     }
+    if constexpr (panel_layout<Kernel>::has_tails)
+      Kernel::pack_tail(panel + layout.header_bytes, layout.packed_k, panel + layout.tail_begin());
   }
 }
 

@@ -33,31 +33,32 @@ inline void minmax(std::size_t n, const float* x, float* lo, float* hi) noexcept
   *hi = any ? most : 0.0f;
 }
 
-/// quantize_code() on vectors: the same division, comparisons and rounding. (Multiplying by the
-/// reciprocal and correcting the quotient gives the same bits, and takes as long on Zen 4.)
-template <class Code, class Store>
-inline void quantize(std::size_t n, const float* x, float scale, std::int32_t zero_point, float lo,
-                     float hi, Code* y, const Store& store) noexcept {
-  const simd::f32 s = simd::set1(scale), least = simd::set1(lo), most = simd::set1(hi);
-  const simd::i32 z = simd::set1(zero_point);
-  map(n, x, y, [&](const float* in, Code* out) {
-    const simd::f32 q = simd::div(simd::load(in), s);
-    store(out, simd::add(simd::round(simd::min(simd::max(q, least), most)), z));
-  });
+/// quantize_code() on vectors, four at a time: a store of codes packs as many.
+template <class Code>
+inline void quantize(std::size_t n, const float* x, float scale, std::int32_t zero_point,
+                     Code* y) noexcept {
+  const auto codes = [&](const auto& quotient) {
+    map<4 * simd::width>(n, x, y, [&](const float* in, Code* out) {
+      const auto at = [&](std::size_t v) { return quotient(simd::load(in + v * simd::width)); };
+      simd::store_codes(out, at(0), at(1), at(2), at(3), zero_point);
+    });
+  };
+  constexpr float beyond = 512.0f;  // all codes, whatever the zero point
+  const simd::f32 s = simd::set1(scale);
+  if (scale < 0x1p-100f || scale > 0x1p100f)
+    return codes([&](simd::f32 v) { return simd::min(simd::set1(beyond), simd::div(v, s)); });
+  const simd::f32 most = simd::set1(beyond * scale), inverse = simd::set1(1.0f / scale);
+  codes([&](simd::f32 v) { return simd::quotient(simd::min(most, v), s, inverse); });
 }
 
 inline void quantize_u8(std::size_t n, const float* x, float scale, std::int32_t zero_point,
                         std::uint8_t* y) noexcept {
-  quantize(n, x, scale, zero_point, static_cast<float>(0 - zero_point),
-           static_cast<float>(255 - zero_point), y,
-           [&](std::uint8_t* out, simd::i32 codes) { simd::store_u8(out, codes); });
+  quantize(n, x, scale, zero_point, y);
 }
 
 inline void quantize_s8(std::size_t n, const float* x, float scale, std::int32_t zero_point,
                         std::int8_t* y) noexcept {
-  quantize(n, x, scale, zero_point, static_cast<float>(-128 - zero_point),
-           static_cast<float>(127 - zero_point), y,
-           [&](std::int8_t* out, simd::i32 codes) { simd::store_s8(out, codes); });
+  quantize(n, x, scale, zero_point, y);
 }
 
 /// scale * (code - zero_point): the difference is exact, so there is one rounding.

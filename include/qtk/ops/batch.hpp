@@ -15,14 +15,19 @@ void for_image_parts(executor_ref executor, std::size_t batch, std::size_t exten
                      const Function& f) {
   const std::size_t tasks = executor.concurrency();
   const std::size_t parts = batch >= tasks || batch == 0 ? 1 : ceil_div(tasks, batch);
-  const std::size_t step = std::max<std::size_t>(1, round_up(ceil_div(extent, parts), unit));
-  const std::size_t shares = ceil_div(extent, step), jobs = batch * shares;
+  // Of equal numbers of units, the last of which may be small: it counts as the part that it is.
+  const std::size_t shares = std::max<std::size_t>(1, std::min(parts, ceil_div(extent, unit)));
+  const std::size_t jobs = batch * shares;
+  const auto bound = [&](std::size_t share) {
+    return share == shares ? extent : (extent * share + shares * unit / 2) / (shares * unit) * unit;
+  };
   const std::size_t jobs_per_task = std::max<std::size_t>(1, ceil_div(jobs, tasks));
   executor(ceil_div(jobs, jobs_per_task), [&](std::size_t task) {
     const std::size_t end = std::min(jobs, (task + 1) * jobs_per_task);
     for (std::size_t job = task * jobs_per_task; job < end; ++job) {
-      const std::size_t begin = job % shares * step;
-      f(task, job / shares, begin, std::min(extent, begin + step));
+      const std::size_t share = job % shares;
+      const std::size_t begin = bound(share), end_of_share = bound(share + 1);
+      if (begin != end_of_share) f(task, job / shares, begin, end_of_share);
     }
   });
 }

@@ -84,10 +84,15 @@ class conv2d {
     fill_offsets(arranged(x_shape), offsets);
     auto* const task_scratch = scratch.take<std::byte>(0);
     const std::size_t scratch_bytes = per_task_bytes(x_shape);
-    for_image_parts(executor, x_shape[0], pixels, groups_[0].kernel().nr,
+    // Threads that share an image share what is read most, filters or pixels: K of each.
+    const conv_kernel& kernel = groups_[0].kernel();
+    const bool by_filters = groups_[0].O() > pixels;
+    const std::size_t extent = by_filters ? ceil_div(groups_[0].O(), kernel.mr) : pixels;
+    for_image_parts(executor, x_shape[0], extent, by_filters ? 1 : kernel.nr,
                     [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
-                      const conv_args args{
-                          .pixel_begin = begin, .pixel_end = end, .offsets = offsets, .out = out};
+                      conv_args args{.pixel_end = pixels, .offsets = offsets, .out = out};
+                      (by_filters ? args.tile_begin : args.pixel_begin) = begin;
+                      (by_filters ? args.tile_end : args.pixel_end) = end;
                       run_image(x_shape, y_shape, x, y, image, args,
                                 task_scratch + task * scratch_bytes);
                     });
@@ -135,12 +140,18 @@ class conv2d {
     const conv_kernel& kernel = groups_[0].kernel();
     const std::size_t pixels = y_shape[2] * y_shape[3], O = groups_[0].O();
     const std::size_t elements = x_shape[1] * x_shape[2] * x_shape[3];
+    // Of the image, what these pixels are made of; all of a small one, where a channel is done
+    // before its rows are told apart (8 x 8 int8 of 64 channels: 11 us instead of 12).
+    const row_range rows = x_shape[2] * x_shape[3] <= 64
+                               ? row_range{0, geometry.height}
+                               : geometry.rows(window_, args.pixel_begin / y_shape[3],
+                                               ceil_div(args.pixel_end, y_shape[3]));
     workspace_cursor scratch(workspace);
     const auto prepare = [&]<class T>(T* from, std::remove_const_t<T> pad) -> const void* {
       if (in_order()) return from;
       auto* const to =
           scratch.take<std::remove_const_t<T>>(x_shape[1] * geometry.plane + kernel.nr);
-      geometry.fill<std::remove_const_t<T>>(x_shape, window_, from, pad, to);
+      geometry.fill<std::remove_const_t<T>>(x_shape, window_, rows, from, pad, to);
       std::fill_n(to + x_shape[1] * geometry.plane, kernel.nr, pad);
       return to;
     };
@@ -151,11 +162,18 @@ class conv2d {
       auto* const codes = scratch.take<std::uint8_t>(elements + kernel.nr);
       args.image_scale = q.scale;
       args.image_zero_point = q.zero_point - (kernel.signed_image ? 128 : 0);
-      if (kernel.signed_image)  // the same codes less 128
-        k.quantize_s8(elements, from, q.scale, args.image_zero_point,
-                      reinterpret_cast<std::int8_t*>(codes));
-      else
-        k.quantize_u8(elements, from, q.scale, args.image_zero_point, codes);
+      const row_range given = image_arrangement::inside(x_shape, window_, rows);
+      const bool whole = given.end - given.begin == x_shape[2];
+      const std::size_t step = whole ? elements : x_shape[2] * x_shape[3];
+      const std::size_t skip = given.begin * x_shape[3];
+      const std::size_t n = whole ? elements : (given.end - given.begin) * x_shape[3];
+      for (std::size_t i = skip; i < elements; i += step) {
+        if (kernel.signed_image)  // the same codes less 128
+          k.quantize_s8(n, from + i, q.scale, args.image_zero_point,
+                        reinterpret_cast<std::int8_t*>(codes + i));
+        else
+          k.quantize_u8(n, from + i, q.scale, args.image_zero_point, codes + i);
+      }
       args.image = prepare(codes, static_cast<std::uint8_t>(args.image_zero_point));
     } else {
       args.image = prepare(x + image * elements, 0.0f);

@@ -10,6 +10,10 @@
 
 namespace qtk::inline QTK_ABI {
 
+struct row_range {
+  std::size_t begin, end;
+};
+
 /// How an image lies in memory for a convolution: rows with their padding written out, columns
 /// sorted by their remainder modulo the stride, so that the pixels of an output row are neighbors.
 struct image_arrangement {
@@ -27,13 +31,35 @@ struct image_arrangement {
     return i * w.dilation_h * width + column % w.stride_w * phase + column / w.stride_w;
   }
 
-  /// Copies image x, `padding` around it.
+  /// Rows that taps of output rows [begin, end) fall on.
+  [[nodiscard]] row_range rows(const window_2d& w, std::size_t begin,
+                               std::size_t end) const noexcept {
+    return {begin * w.stride_h, (end - 1) * w.stride_h + (w.kernel_h - 1) * w.dilation_h + 1};
+  }
+  /// Those of the image that are among `rows`.
+  [[nodiscard]] static row_range inside(const shape& x, const window_2d& w,
+                                        row_range rows) noexcept {
+    const auto row = [&](std::size_t r) { return std::min(r - std::min(r, w.pad_top), x[2]); };
+    return {row(rows.begin), row(rows.end)};
+  }
+
+  /// Copies `rows` of image x, `padding` around it.
   template <class T>
-  void fill(const shape& x, const window_2d& w, const T* from, T padding, T* to) const noexcept {
-    std::fill_n(to, x[1] * plane, padding);
+  void fill(const shape& x, const window_2d& w, row_range rows, const T* image, T padding,
+            T* to) const noexcept {
+    const bool padded = width != x[3] || height != x[2];
+    if (padded && rows.begin == 0 && rows.end == height)
+      std::fill_n(to, x[1] * plane, padding);
+    else if (padded)
+      for (std::size_t c = 0; c < x[1]; ++c)
+        std::fill_n(to + c * plane + rows.begin * width, (rows.end - rows.begin) * width, padding);
+    const row_range given = inside(x, w, rows);
     for (std::size_t c = 0; c < x[1]; ++c) {
-      T* row = to + c * plane + w.pad_top * width;
-      for (std::size_t h = 0; h < x[2]; ++h, from += x[3], row += width) {
+      const T* from = image + (c * x[2] + given.begin) * x[3];
+      T* row = to + c * plane + (given.begin + w.pad_top) * width;
+      for (std::size_t h = given.begin; h < given.end; ++h, from += x[3], row += width) {
+        // Rows that every window passes over.
+        if (w.kernel_h == 1 && (h + w.pad_top) % w.stride_h != 0) continue;
         if (w.stride_w == 1)
           copy(from, x[3], row + w.pad_left);
         else if (w.stride_w == 2)

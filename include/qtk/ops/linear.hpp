@@ -45,11 +45,9 @@ struct quantized_activations {
         zero_points(w.take<std::int32_t>(rows)) {}
 
   /// Quantizes row r of x (cols floats) by choose_params: asymmetric uint8 for u8_s8 (ONNX
-  /// DynamicQuantizeLinear), symmetric int8 for int4 weights. qtk::error for infinities. `next`,
-  /// where not null, is the row that will be asked for next: it is fetched while this one, read
-  /// from memory for its range, is quantized out of the cache.
+  /// DynamicQuantizeLinear), symmetric int8 for int4 weights. qtk::error for infinities.
   void quantize_row(const elementwise_kernels& k, gemm_op op, std::size_t r, std::size_t cols,
-                    const float* x, const float* next = nullptr) const {
+                    const float* x) const {
     value_range range;
     k.minmax(cols, x, &range.lo, &range.hi);
     const block_scale b = op == gemm_op::u8_s8
@@ -57,16 +55,11 @@ struct quantized_activations {
                               : choose_params(range, codes_of<int8>, symmetry::symmetric);
     scales[r] = b.scale;
     zero_points[r] = b.zero_point;
-    constexpr std::size_t piece = 1024, line = 64 / sizeof(float);
-    for (std::size_t i = 0; i < cols; i += piece) {
-      const std::size_t count = std::min(piece, cols - i), at = r * cols + i;
-      if (next != nullptr)
-        for (std::size_t p = i; p < i + count; p += line) __builtin_prefetch(next + p);
-      if (op == gemm_op::u8_s8)
-        k.quantize_u8(count, x + i, b.scale, b.zero_point, static_cast<std::uint8_t*>(codes) + at);
-      else
-        k.quantize_s8(count, x + i, b.scale, 0, static_cast<std::int8_t*>(codes) + at);
-    }
+    const std::size_t at = r * cols;
+    if (op == gemm_op::u8_s8)
+      k.quantize_u8(cols, x, b.scale, b.zero_point, static_cast<std::uint8_t*>(codes) + at);
+    else
+      k.quantize_s8(cols, x, b.scale, b.zero_point, static_cast<std::int8_t*>(codes) + at);
   }
 };
 
@@ -111,8 +104,7 @@ class linear {
       executor(ceil_div(M, chunk), [&](std::size_t task) {
         const std::size_t end = std::min(M, (task + 1) * chunk);
         for (std::size_t m = task * chunk; m < end; ++m)
-          q.quantize_row(k, kernel.op, m, args.K, x + m * ldx,
-                         m + 1 < end ? x + (m + 1) * ldx : nullptr);
+          q.quantize_row(k, kernel.op, m, args.K, x + m * ldx);
       });
       args.a = q.codes;
       args.lda = args.K;

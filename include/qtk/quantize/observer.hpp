@@ -12,6 +12,10 @@ namespace qtk::inline QTK_ABI {
 /// outside of it will saturate. Copied from a prototype for each block, so options are members:
 /// `choose_quantization<int8>(w, per_channel(0), symmetry::symmetric, {}, my_observer{0.999})`.
 /// `range()` is only asked after the last `observe`; a block without values has the range [0, 0].
+///
+/// Optional: `end_batch()`, for those that weigh batches (moving_average), is called when all of a
+/// batch has been observed; `merge(other)` makes of two that saw parts of the data the one that saw
+/// all.
 template <class O>
 concept observer = std::copy_constructible<O> &&
     requires(O o, const O& done, std::span<const float> values) {
@@ -36,6 +40,10 @@ class min_max {
       }
     }
     for (const float x : values.subspan(body)) widen(x, range_.lo, range_.hi);
+  }
+  void merge(const min_max& other) noexcept {
+    widen(other.range_.lo, range_.lo, range_.hi);
+    widen(other.range_.hi, range_.lo, range_.hi);
   }
   [[nodiscard]] value_range range() const noexcept { return range_; }
 

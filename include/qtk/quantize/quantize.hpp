@@ -51,6 +51,38 @@ void for_runs(const block_grid& blocks, std::size_t r, std::size_t cols, const B
   return along * s.product(d + 1, s.rank() - 1);
 }
 
+/// Shows rows [begin, end) to the observers of their blocks.
+template <class Observer>
+void observe_rows(tensor_view<const fp32> x, const block_grid& blocks, std::size_t begin,
+                  std::size_t end, std::span<Observer> observers, std::string_view where) {
+  for (std::size_t r = begin; r < end; ++r) {
+    check_row(x, r, where);
+    for_runs(blocks, r, x.cols(), [&](std::size_t c, std::size_t n, std::size_t block) {
+      observers[block].observe(std::span(x.row(r) + c, n));
+    });
+  }
+}
+
+/// No zero points where all are 0: what `quantization` calls symmetric.
+inline void drop_zero_points(quantization& q) {
+  if (std::all_of(q.zero_points.begin(), q.zero_points.end(), [](auto z) { return z == 0; }))
+    q.zero_points.clear();
+}
+
+/// Scales, and zero points where any is not 0.
+template <class Observer>
+[[nodiscard]] quantization quantization_of(std::span<const Observer> observers, const shape& block,
+                                           code_range codes, symmetry how) {
+  quantization q{.block = block, .scales = {}, .zero_points = {}};
+  for (const Observer& o : observers) {
+    const block_scale b = choose_params(o.range(), codes, how);
+    q.scales.push_back(b.scale);
+    q.zero_points.push_back(b.zero_point);
+  }
+  drop_zero_points(q);
+  return q;
+}
+
 /// Codes of one row where the format packs several into a byte.
 template <quantized_format F>
 void pack_row(const typename F::value_type* codes, std::size_t n, typename F::storage_type* row) {
@@ -58,6 +90,13 @@ void pack_row(const typename F::value_type* codes, std::size_t n, typename F::st
   for (std::size_t i = 0; i + 1 < n; i += 2)
     row[i / 2] = static_cast<std::uint8_t>((codes[i] & 0xf) | (codes[i + 1] & 0xf) << 4);
   if (n % 2 != 0) row[n / 2] = static_cast<std::uint8_t>(codes[n - 1] & 0xf);
+}
+
+/// Codes of F and no others.
+template <quantized_format F>
+void check_codes(code_range codes, std::string_view where) {
+  QTK_CHECK(F::code_min <= codes.min && codes.min < codes.max && codes.max <= F::code_max, where,
+            "codes ", codes.min, " to ", codes.max, " in ", name(F::id));
 }
 
 inline void check_blocks(const shape& s, const quantization* q, std::string_view where) {
@@ -70,44 +109,35 @@ inline void check_blocks(const shape& s, const quantization* q, std::string_view
 
 }  // namespace detail
 
-/// A scale for each block of x, and a zero point where any is not 0, for codes of format F.
-/// qtk::error naming row and column of a NaN or an infinity. The executor splits rows; the result
-/// does not depend on it.
+/// A scale for each block of x, and a zero point where any is not 0, for codes of format F, or for
+/// fewer of them: codes_of_bits<int4>(3). qtk::error naming row and column of a NaN or an infinity.
+/// The executor splits rows; the result does not depend on it.
 template <quantized_format F, observer Observer = min_max>
 [[nodiscard]] quantization choose_quantization(tensor_view<const fp32> x, const granularity& g,
                                                symmetry how = default_symmetry<F>,
                                                executor_ref executor = {},
-                                               const Observer& prototype = {}) {
-  quantization q{.block = g.block(x.shape()), .scales = {}, .zero_points = {}};
-  const block_grid blocks(x.shape(), q.block);
+                                               const Observer& prototype = {},
+                                               code_range codes = codes_of<F>) {
+  detail::check_codes<F>(codes, "quantize");
+  const shape block = g.block(x.shape());
+  const block_grid blocks(x.shape(), block);
   std::vector<Observer> observers(blocks.size(), prototype);
-  const std::size_t band = detail::rows_per_band(x.shape(), q.block);
+  const std::size_t band = detail::rows_per_band(x.shape(), block);
   detail::for_ranges(ceil_div(x.rows(), band), executor, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t r = begin * band; r < std::min(end * band, x.rows()); ++r) {
-      check_row(x, r, "quantize");
-      detail::for_runs(blocks, r, x.cols(), [&](std::size_t c, std::size_t n, std::size_t block) {
-        observers[block].observe(std::span(x.row(r) + c, n));
-      });
-    }
+    detail::observe_rows(x, blocks, begin * band, std::min(end * band, x.rows()),
+                         std::span(observers), "quantize");
   });
-  bool all_zero = true;
-  for (const Observer& o : observers) {
-    const block_scale b = choose_params(o.range(), codes_of<F>, how);
-    q.scales.push_back(b.scale);
-    q.zero_points.push_back(b.zero_point);
-    all_zero &= b.zero_point == 0;
-  }
-  if (all_zero) q.zero_points.clear();
-  return q;
+  return detail::quantization_of<Observer>(observers, block, codes, how);
 }
 
 /// The codes of x under a given quantization, into `codes` (whose own quantization is not touched):
-///   code = clamp(round_half_even(x / scale) + zero_point, code_min, code_max)
+///   code = clamp(round_half_even(x / scale) + zero_point, range.min, range.max)
 /// Values outside of the range saturate. qtk::error for NaN and infinities, and for other shapes.
 template <quantized_format F>
 void quantize_into(tensor_view<const fp32> x, const quantization& q, tensor_view<F> codes,
-                   executor_ref executor = {}) {
+                   executor_ref executor = {}, code_range range = codes_of<F>) {
   using value = typename F::value_type;
+  detail::check_codes<F>(range, "quantize");
   QTK_CHECK(x.shape() == codes.shape(), "quantize", x.shape(), " into ", codes.shape());
   detail::check_blocks(x.shape(), &q, "quantize");
   const block_grid blocks(x.shape(), q.block);
@@ -125,8 +155,8 @@ void quantize_into(tensor_view<const fp32> x, const quantization& q, tensor_view
         const float scale = q.scales[block];
         const std::int32_t zero_point = q.zero_point(block);
         for (std::size_t i = c; i < c + n; ++i)
-          to[i] = static_cast<value>(
-              quantize_code(from[i], scale, zero_point, F::code_min, F::code_max));
+          to[i] =
+              static_cast<value>(quantize_code(from[i], scale, zero_point, range.min, range.max));
       });
       if constexpr (F::packed) detail::pack_row<F>(to, x.cols(), codes.row(r));
     }
@@ -136,9 +166,9 @@ void quantize_into(tensor_view<const fp32> x, const quantization& q, tensor_view
 /// The same into a new tensor: for ranges known beforehand.
 template <quantized_format F>
 [[nodiscard]] tensor<F> quantize(tensor_view<const fp32> x, quantization q,
-                                 executor_ref executor = {}) {
+                                 executor_ref executor = {}, code_range range = codes_of<F>) {
   tensor<F> codes(x.shape());
-  quantize_into<F>(x, q, codes, executor);
+  quantize_into<F>(x, q, codes, executor, range);
   codes.set_quantization(std::move(q));
   return codes;
 }
@@ -147,12 +177,15 @@ template <quantized_format F>
 ///   w8 = quantize<int8>(w, per_channel(0));              // (N, K) or (O, I, kh, kw) weights
 ///   w4 = quantize<int4>(w, per_group(32));
 ///   u8 = quantize<uint8>(x, per_token());                // asymmetric: uint8 is made for it
+///   w3 = quantize<uint4>(w, per_group(32), symmetry::asymmetric, {}, codes_of_bits<uint4>(3));
 /// Bytes are the same on every CPU, compiler, optimization level and executor. qtk::error naming
 /// row and column of a NaN or an infinity.
 template <quantized_format F>
 [[nodiscard]] tensor<F> quantize(tensor_view<const fp32> x, const granularity& g,
-                                 symmetry how = default_symmetry<F>, executor_ref executor = {}) {
-  return quantize<F>(x, choose_quantization<F>(x, g, how, executor), executor);
+                                 symmetry how = default_symmetry<F>, executor_ref executor = {},
+                                 code_range range = codes_of<F>) {
+  return quantize<F>(x, choose_quantization<F>(x, g, how, executor, min_max{}, range), executor,
+                     range);
 }
 
 /// Rounds to the nearest fp16 or bf16, ties to even; subnormals are kept. qtk::error naming row and
@@ -243,7 +276,8 @@ template <storage_format F>
 /// becomes the lowest code, as in the kernels; infinities saturate.
 template <quantized_format F>
 void fake_quantize(tensor_view<const fp32> x, const quantization& q, tensor_view<fp32> y,
-                   executor_ref executor = {}) {
+                   executor_ref executor = {}, code_range range = codes_of<F>) {
+  detail::check_codes<F>(range, "fake_quantize");
   QTK_CHECK(x.shape() == y.shape(), "fake_quantize", x.shape(), " into ", y.shape());
   detail::check_blocks(x.shape(), &q, "fake_quantize");
   const block_grid blocks(x.shape(), q.block);
@@ -255,7 +289,7 @@ void fake_quantize(tensor_view<const fp32> x, const quantization& q, tensor_view
         const float scale = q.scales[block];
         const std::int32_t zero_point = q.zero_point(block);
         for (std::size_t i = c; i < c + n; ++i) {
-          const auto code = quantize_code(from[i], scale, zero_point, F::code_min, F::code_max);
+          const auto code = quantize_code(from[i], scale, zero_point, range.min, range.max);
           to[i] = scale * static_cast<float>(code - zero_point);
         }
       });

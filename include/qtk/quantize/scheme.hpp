@@ -5,6 +5,7 @@
 
 #include "qtk/core/format.hpp"
 #include "qtk/core/numeric.hpp"
+#include "qtk/core/shape.hpp"
 
 namespace qtk::inline QTK_ABI {
 
@@ -24,6 +25,22 @@ struct code_range {
 
 template <quantized_format F>
 inline constexpr code_range codes_of{F::code_min, F::code_max};
+
+/// The codes of `bits` bits, 2 <= bits <= F::bits, held in a wider format: of int4, 3 bits are
+/// -4..3 and 2 bits -2..1; of uint4 0..7 and 0..3. Symmetric scales do not need the lowest one, so
+/// that 2 bits are -1, 0, 1: ask for asymmetric ones at 2 bits. The tensor's storage stays F;
+/// packed_bytes() says what codes without gaps would take.
+template <quantized_format F>
+[[nodiscard]] constexpr code_range codes_of_bits(int bits) {
+  QTK_CHECK(2 <= bits && bits <= F::bits, "codes_of_bits", bits, " bits in ", name(F::id));
+  const std::int32_t count = 1 << bits, min = F::code_min < 0 ? -count / 2 : 0;
+  return {min, min + count - 1};
+}
+
+/// Bytes of the codes of s at `bits` each, rows rounded up to whole bytes; without scales.
+[[nodiscard]] inline std::size_t packed_bytes(const shape& s, int bits) {
+  return checked_mul(s.rows(), ceil_div(checked_mul(s.cols(), static_cast<std::size_t>(bits)), 8));
+}
 
 /// Signed codes are symmetric unless asked otherwise, unsigned ones are not: what each is made for.
 template <quantized_format F>

@@ -52,7 +52,7 @@ struct int4_steps {
   QTK_ALWAYS_INLINE static void run(const std::int8_t*& a, const std::byte*& codes,
                                     std::size_t panel_bytes, fetch_stream& fetch, std::size_t count,
                                     __m256i (&sums)[Rows][2 * Panels]) {
-    fetch.template advance<Panels, most * step_bytes>();
+    fetch.template advance<Panels, most * step_bytes, 8>();
     step<Rows, Panels, true>(a, codes, panel_bytes, sums);
     a += kr * Rows;
     codes += step_bytes;

@@ -19,19 +19,23 @@ QTK_ALWAYS_INLINE void add_products(__m256i& sum, __m256i a, __m256i w) {
 /// (vpmaddwd), because vpmaddubsw saturates (255 * 128 * 2 > 32767). A is widened and freed of its
 /// zero point by the packer, W in registers.
 /// 6 x 16: 12 accumulators, 2 vectors of weights, a broadcast and a product fill the registers.
-struct gemm_u8s8s32_6x16c2 {
+/// Kr: k that a row of packed A, and a step of W, has side by side: pairs all the same.
+template <std::size_t Kr>
+struct gemm_u8s8s32_6x16 {
   static constexpr gemm_op op = gemm_op::u8_s8;
   static constexpr isa target = isa::avx2;
   static constexpr const char* name = "gemm_u8s8s32_6x16c2";
-  static constexpr std::size_t mr = 6, nr = 16, kr = 2, mc = 144, kc = 512;
+  static constexpr std::size_t mr = 6, nr = 16, kr = Kr, mc = 144, kc = 512;
   using a_packed = std::int16_t;
   static constexpr std::size_t panels(std::size_t rows) { return panels_for(rows); }
-  static constexpr std::size_t order(std::size_t j, std::size_t k) { return j * kr + k; }
+  static constexpr std::size_t order(std::size_t j, std::size_t k) {
+    return k / 2 * (2 * nr) + j * 2 + k % 2;
+  }
 
-  /// kr of k: acc (Rows, 2 * Panels) += a * codes.
+  /// Two k: acc (Rows, 2 * Panels) += a * codes.
   template <std::size_t Rows, std::size_t Panels, class Acc>
-  QTK_ALWAYS_INLINE static void step(const std::int16_t* a, const std::byte* b,
-                                     std::size_t panel_bytes, Acc& acc) {
+  QTK_ALWAYS_INLINE static void add_pair(const std::int16_t* a, const std::byte* b,
+                                         std::size_t panel_bytes, Acc& acc) {
     QTK_UNROLL
     for (std::size_t p = 0; p < Panels; ++p) {
       const auto* codes = reinterpret_cast<const __m128i*>(b + p * panel_bytes);
@@ -48,7 +52,7 @@ struct gemm_u8s8s32_6x16c2 {
 
   template <std::size_t Rows, std::size_t Panels>
   static void run(const gemm_tile<std::int16_t, std::int32_t>& t) {
-    constexpr std::size_t columns = 2 * Panels, unroll = 2;
+    constexpr std::size_t columns = 2 * Panels, unroll = 4;
     __m256i acc[Rows][columns];
     QTK_UNROLL
     for (std::size_t i = 0; i < Rows; ++i) {
@@ -60,14 +64,16 @@ struct gemm_u8s8s32_6x16c2 {
     const std::byte* b = t.b;
     fetch_stream fetch = t.fetch;
     std::size_t k = t.k;
-    for (; k >= unroll * kr; k -= unroll * kr) {
-      fetch.template advance<Panels, unroll * kr * nr>();
+    for (; k >= unroll; k -= unroll) {
+      fetch.template advance<Panels, unroll * nr>();
       QTK_UNROLL
-      for (std::size_t u = 0; u < unroll; ++u, a += kr * Rows, b += kr * nr)
-        step<Rows, Panels>(a, b, t.panel_bytes, acc);
+      for (std::size_t u = 0; u < unroll; u += 2)
+        add_pair<Rows, Panels>(a + u / kr * kr * Rows + u % kr, b + u * nr, t.panel_bytes, acc);
+      a += unroll * Rows;
+      b += unroll * nr;
     }
-    for (; k != 0; k -= kr, a += kr * Rows, b += kr * nr)
-      step<Rows, Panels>(a, b, t.panel_bytes, acc);
+    if constexpr (kr < unroll)
+      if (k != 0) add_pair<Rows, Panels>(a, b, t.panel_bytes, acc);
     QTK_UNROLL
     for (std::size_t i = 0; i < Rows; ++i) {
       QTK_UNROLL
@@ -81,6 +87,7 @@ struct gemm_u8s8s32_6x16c2 {
     gemm_finish_run<simd, nr>(f);
   }
 };
+using gemm_u8s8s32_6x16c2 = gemm_u8s8s32_6x16<2>;
 
 }  // namespace qtk::inline QTK_ABI::avx2
 QTK_TARGET_END

@@ -62,9 +62,9 @@ struct simd {
     const i32 all = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(all, 1);
     return mul(mul(p, exp2_integer(half)), exp2_integer(sub(all, half)));
   }
-  static f32 scale_or_zero(f32 p, f32 n) noexcept {
-    const i32 exponent = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);  // of NaN: 0
-    const i32 bits = _mm256_add_epi32(_mm256_castps_si256(p), exponent);
+  static f32 scale_or_zero(f32 p, f32 shifted) noexcept {
+    const i32 exponent = _mm256_slli_epi32(_mm256_castps_si256(shifted), 23);  // of NaN: 0
+    const i32 bits = _mm256_sub_epi32(_mm256_castps_si256(p), exponent);
     return _mm256_castsi256_ps(_mm256_max_epi32(bits, _mm256_setzero_si256()));
   }
   static f32 select_sign(f32 x, f32 a, f32 b) noexcept { return _mm256_blendv_ps(b, a, x); }
@@ -77,8 +77,22 @@ struct simd {
   static i32 load_s8(const std::int8_t* p) noexcept {
     return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
   }
-  static void store_u8(std::uint8_t* p, i32 x) noexcept { store_low_bytes(p, x); }
-  static void store_s8(std::int8_t* p, i32 x) noexcept { store_low_bytes(p, x); }
+  /// A quotient with a remainder, exact as a division is: tried for all s and all x near half a
+  /// step. A division takes three cycles on Zen 4, this one and a half.
+  static f32 quotient(f32 x, f32 s, f32 inverse) noexcept {
+    const f32 q = mul(x, inverse);
+    return mul_add(_mm256_fnmadd_ps(q, s, x), inverse, q);
+  }
+  /// What is no int32, NaN as well, becomes the least one; packing saturates.
+  template <class Code>
+  static void store_codes(Code* p, f32 a, f32 b, f32 c, f32 d, std::int32_t zero_point) noexcept {
+    const i32 zero = _mm256_set1_epi16(static_cast<std::int16_t>(zero_point));
+    const i32 ab = _mm256_adds_epi16(_mm256_packs_epi32(round(a), round(b)), zero);
+    const i32 cd = _mm256_adds_epi16(_mm256_packs_epi32(round(c), round(d)), zero);
+    const i32 codes = Code(-1) < Code(0) ? _mm256_packs_epi16(ab, cd) : _mm256_packus_epi16(ab, cd);
+    const i32 order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permutevar8x32_epi32(codes, order));
+  }
   static f32 load_f16(const half* p) noexcept {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
@@ -120,14 +134,6 @@ struct simd {
   static i32 first(std::size_t n) noexcept {
     return _mm256_cmpgt_epi32(set1(static_cast<std::int32_t>(n)),
                               _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-  }
-  static void store_low_bytes(void* p, i32 x) noexcept {
-    const __m256i low = _mm256_shuffle_epi8(
-        x, _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8,
-                            12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1));
-    _mm_storel_epi64(
-        static_cast<__m128i*>(p),
-        _mm_unpacklo_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1)));
   }
 };
 

@@ -58,7 +58,11 @@ struct simd {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(n, set1(127)), 23));
   }
   static f32 scale(f32 p, f32 n) noexcept { return _mm512_scalef_ps(p, n); }
-  static f32 scale_or_zero(f32 p, f32 n) noexcept { return _mm512_scalef_ps(p, n); }
+  static f32 scale_or_zero(f32 p, f32 shifted) noexcept {
+    const i32 exponent = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);  // of NaN: 0
+    const i32 bits = _mm512_sub_epi32(_mm512_castps_si512(p), exponent);
+    return _mm512_castsi512_ps(_mm512_max_epi32(bits, _mm512_setzero_si512()));
+  }
   static f32 select_sign(f32 x, f32 a, f32 b) noexcept {
     return _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(x)), b, a);
   }
@@ -71,11 +75,19 @@ struct simd {
   static i32 load_s8(const std::int8_t* p) noexcept {
     return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
-  static void store_u8(std::uint8_t* p, i32 x) noexcept {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(x));
+  /// As avx2::simd has it.
+  static f32 quotient(f32 x, f32 s, f32 inverse) noexcept {
+    const f32 q = mul(x, inverse);
+    return mul_add(_mm512_fnmadd_ps(q, s, x), inverse, q);
   }
-  static void store_s8(std::int8_t* p, i32 x) noexcept {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(x));
+  template <class Code>
+  static void store_codes(Code* p, f32 a, f32 b, f32 c, f32 d, std::int32_t zero_point) noexcept {
+    const i32 zero = _mm512_set1_epi16(static_cast<std::int16_t>(zero_point));
+    const i32 ab = _mm512_adds_epi16(_mm512_packs_epi32(round(a), round(b)), zero);
+    const i32 cd = _mm512_adds_epi16(_mm512_packs_epi32(round(c), round(d)), zero);
+    const i32 codes = Code(-1) < Code(0) ? _mm512_packs_epi16(ab, cd) : _mm512_packus_epi16(ab, cd);
+    const i32 order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_storeu_si512(p, _mm512_permutexvar_epi32(order, codes));
   }
   static f32 load_f16(const half* p) noexcept {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));

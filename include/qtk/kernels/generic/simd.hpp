@@ -60,16 +60,24 @@ struct basic_simd {
     const i32 all = xsimd::to_int(n), half = all >> 1;
     return p * exp2_integer(half) * exp2_integer(all - half);
   }
-  static f32 scale_or_zero(f32 p, f32 n) noexcept {
-    const i32 bits = xsimd::bitwise_cast<i32>(p) + (xsimd::to_int(n) << 23);
+  static f32 scale_or_zero(f32 p, f32 shifted) noexcept {
+    const i32 bits = xsimd::bitwise_cast<i32>(p) - (xsimd::bitwise_cast<i32>(shifted) << 23);
     return xsimd::bitwise_cast<f32>(xsimd::max(bits, i32(0)));
   }
   static f32 select_sign(f32 x, f32 a, f32 b) noexcept { return select_negative(x, a, b); }
   static f32 copy_sign(f32 magnitude, f32 x) noexcept { return magnitude | (x & f32(-0.0f)); }
   static i32 load_u8(const std::uint8_t* p) noexcept { return gather<i32>(p); }
   static i32 load_s8(const std::int8_t* p) noexcept { return gather<i32>(p); }
-  static void store_u8(std::uint8_t* p, i32 x) noexcept { scatter(p, x); }
-  static void store_s8(std::int8_t* p, i32 x) noexcept { scatter(p, x); }
+  static f32 quotient(f32 x, f32 s, f32) noexcept { return div(x, s); }
+  template <class Code>
+  static void store_codes(Code* p, f32 a, f32 b, f32 c, f32 d, std::int32_t zero_point) noexcept {
+    using limits = std::numeric_limits<Code>;
+    const f32 quotients[] = {a, b, c, d};
+    const f32 least(static_cast<float>(limits::min() - zero_point)),
+        most(static_cast<float>(limits::max() - zero_point));
+    for (std::size_t i = 0; i < 4; ++i)
+      scatter(p + i * width, round(min(max(quotients[i], least), most)) + i32(zero_point));
+  }
   static f32 load_f16(const half* p) noexcept { return convert(p); }
   static f32 load_bf16(const bfloat16* p) noexcept { return convert(p); }
   static void store_f16(half* p, f32 x) noexcept {

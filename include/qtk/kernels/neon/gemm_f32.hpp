@@ -75,7 +75,7 @@ struct gemm_f32_6x16 : gemm_f32<Op, f32_6x16, f32_weights<Op>> {
 
   template <std::size_t Rows, std::size_t Panels>
   static void run(const gemm_tile<float, float>& t) {
-    constexpr std::size_t columns = 4 * Panels;
+    constexpr std::size_t columns = 4 * Panels, at_once = whole_steps(Rows, sizeof(float));
     float32x4_t acc[Rows][columns];
     QTK_UNROLL
     for (std::size_t i = 0; i < Rows; ++i) {
@@ -92,16 +92,13 @@ struct gemm_f32_6x16 : gemm_f32<Op, f32_6x16, f32_weights<Op>> {
         length = left < t.group_k - skip ? left : t.group_k - skip;
       left -= length;
       const std::byte* codes = group + weights::header_bytes + skip * weights::step_bytes;
-      for (std::size_t k = 0; k < length; ++k, codes += weights::step_bytes, a += Rows) {
-        int8x16_t x[ceil_div(Rows, 4)];  // fp32
-        load_step<4 * Rows>(a, x);
-        QTK_UNROLL
-        for (std::size_t j = 0; j < columns; j += 4) {
-          float32x4_t w[4];
-          weights::load(codes + j / 4 * t.panel_bytes, group + j / 4 * t.panel_bytes, w);
-          add_products(acc, j, w, x, std::make_index_sequence<4 * Rows>{});
-        }
+      for (; length >= at_once; length -= at_once) {
+        add_steps(acc, a, codes, group, t.panel_bytes, std::make_index_sequence<at_once>{});
+        a += at_once * Rows;
+        codes += at_once * weights::step_bytes;
       }
+      for (; length != 0; --length, a += Rows, codes += weights::step_bytes)
+        add_steps(acc, a, codes, group, t.panel_bytes, std::index_sequence<0>{});
     }
     QTK_UNROLL
     for (std::size_t i = 0; i < Rows; ++i) {
@@ -111,13 +108,35 @@ struct gemm_f32_6x16 : gemm_f32<Op, f32_6x16, f32_weights<Op>> {
   }
 
  private:
-  /// Four vectors of columns of all rows. Inlined at any price, or clang leaves `acc` in memory.
-  template <std::size_t Rows, std::size_t Columns, std::size_t... I>
+  // Inlined at any price, or clang leaves `acc` in memory.
+  template <std::size_t Rows, std::size_t Columns, std::size_t... Step>
+  [[gnu::always_inline]] static void add_steps(float32x4_t (&acc)[Rows][Columns], const float* a,
+                                               const std::byte* codes, const std::byte* group,
+                                               std::size_t panel_bytes,
+                                               std::index_sequence<Step...>) {
+    int8x16_t x[ceil_div(sizeof...(Step) * Rows, 4)];  // fp32
+    load_step<4 * sizeof...(Step) * Rows>(a, x);
+    (add_step<Step * Rows>(acc, codes + Step * weights::step_bytes, group, panel_bytes, x), ...);
+  }
+  /// One k, whose rows' values begin with the one numbered `First` in `x`.
+  template <std::size_t First, std::size_t Rows, std::size_t Columns>
+  [[gnu::always_inline]] static void add_step(float32x4_t (&acc)[Rows][Columns],
+                                              const std::byte* codes, const std::byte* group,
+                                              std::size_t panel_bytes, const int8x16_t* x) {
+    QTK_UNROLL
+    for (std::size_t j = 0; j < Columns; j += 4) {
+      float32x4_t w[4];
+      weights::load(codes + j / 4 * panel_bytes, group + j / 4 * panel_bytes, w);
+      add_products<First>(acc, j, w, x, std::make_index_sequence<4 * Rows>{});
+    }
+  }
+  /// Four vectors of columns of all rows.
+  template <std::size_t First, std::size_t Rows, std::size_t Columns, std::size_t... I>
   [[gnu::always_inline]] static void add_products(float32x4_t (&acc)[Rows][Columns], std::size_t j,
                                                   const float32x4_t* w, const int8x16_t* x,
                                                   std::index_sequence<I...>) {
-    ((acc[I % Rows][j + I / Rows] =
-          mul_add<I % Rows % 4>(acc[I % Rows][j + I / Rows], w[I / Rows], x[I % Rows / 4])),
+    ((acc[I % Rows][j + I / Rows] = mul_add<(First + I % Rows) % 4>(
+          acc[I % Rows][j + I / Rows], w[I / Rows], x[(First + I % Rows) / 4])),
      ...);
   }
   /// Volatile, or g++ 12 loads so far ahead that accumulators have to be spilled.

@@ -3,7 +3,7 @@
 // `int4_steps` there:
 //
 //   target, grouped_name, channel_name, mr, nr, kr, mc, panels(rows), order(j, k)
-//   add<Rows, Panels>(a, codes, panel_bytes, k, c)    c (Rows, Panels * nr) += the products
+//   add(a, codes, panel_bytes, k, sums)    sums, registers of (Rows, Panels * nr), += the products
 
 /// In groups.
 struct gemm_s8s4f32 : int4_steps {
@@ -12,25 +12,18 @@ struct gemm_s8s4f32 : int4_steps {
   static constexpr std::size_t kc = 1024;
   using a_packed = std::int8_t;
 
+  // Inlined at any price, or clang leaves `dots` in memory.
   template <std::size_t Rows, std::size_t Panels>
-  static void multiply(const std::int8_t* a, const std::byte* codes, std::size_t panel_bytes,
-                       fetch_stream&, std::size_t k, const std::int32_t* start,
-                       int32x4_t (&dots)[Rows][4 * Panels]) {
-    constexpr std::size_t columns = 4 * Panels;
-    std::int32_t sums[Rows * columns * 4];
+  [[gnu::always_inline]] static void multiply(const std::int8_t* a, const std::byte* codes,
+                                              std::size_t panel_bytes, fetch_stream&, std::size_t k,
+                                              const std::int32_t* start,
+                                              int32x4_t (&dots)[Rows][4 * Panels]) {
     QTK_UNROLL
     for (std::size_t i = 0; i < Rows; ++i) {
       QTK_UNROLL
-      for (std::size_t j = 0; j < columns; ++j)
-        simd::store(sums + (i * columns + j) * 4, simd::set1(start[i]));
+      for (std::size_t j = 0; j < 4 * Panels; ++j) dots[i][j] = simd::set1(start[i]);
     }
-    int4_steps::add<Rows, Panels>(a, codes, panel_bytes, k, sums);
-    QTK_UNROLL
-    for (std::size_t i = 0; i < Rows; ++i) {
-      QTK_UNROLL
-      for (std::size_t j = 0; j < columns; ++j)
-        dots[i][j] = simd::load(sums + (i * columns + j) * 4);
-    }
+    int4_steps::add(a, codes, panel_bytes, k, dots);
   }
   template <std::size_t Rows, std::size_t Panels>
   static void run(const gemm_tile<std::int8_t, float>& t) {
@@ -48,11 +41,20 @@ struct gemm_s8s4s32 : int4_steps {
 
   template <std::size_t Rows, std::size_t Panels>
   static void run(const gemm_tile<std::int8_t, std::int32_t>& t) {
-    if (!t.accumulate) {
+    constexpr std::size_t columns = 4 * Panels;
+    int32x4_t sums[Rows][columns];
+    QTK_UNROLL
+    for (std::size_t i = 0; i < Rows; ++i) {
       QTK_UNROLL
-      for (std::size_t i = 0; i < Rows * 4 * Panels; ++i) vst1q_s32(t.c + 4 * i, vdupq_n_s32(0));
+      for (std::size_t j = 0; j < columns; ++j)
+        sums[i][j] = t.accumulate ? vld1q_s32(t.c + (i * columns + j) * 4) : vdupq_n_s32(0);
     }
-    int4_steps::add<Rows, Panels>(t.a, t.b, t.panel_bytes, t.k, t.c);
+    int4_steps::add(t.a, t.b, t.panel_bytes, t.k, sums);
+    QTK_UNROLL
+    for (std::size_t i = 0; i < Rows; ++i) {
+      QTK_UNROLL
+      for (std::size_t j = 0; j < columns; ++j) vst1q_s32(t.c + (i * columns + j) * 4, sums[i][j]);
+    }
   }
   template <class Sum>
   static void finish(const gemm_finish<Sum>& f) {

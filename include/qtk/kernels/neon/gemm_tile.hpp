@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "qtk/core/numeric.hpp"
@@ -46,7 +48,14 @@ inline int8x16_t load_part(const std::int8_t* p) {
     return vcombine_s8(vld1_s8(p), load_half<Bytes - 8>(p + 8));
 }
 
-/// `Bytes` of packed rows, what a step of the tile multiplies with: 16 to a register, by lanes.
+/// Steps whose packed rows, `row_bytes` of each row a step, fill whole registers: nothing is put
+/// together from parts, and the loop's own instructions are shared (6 x 16, fp32: 1.2 instead
+/// of 1.4 instructions for each multiply-add).
+constexpr std::size_t whole_steps(std::size_t rows, std::size_t row_bytes) {
+  return 16 / std::gcd(rows * row_bytes, std::size_t{16});
+}
+
+/// `Bytes` of packed rows, what steps of the tile multiply with: 16 to a register, by lanes.
 template <std::size_t Bytes>
 inline void load_step(const void* p, int8x16_t* to) {
   constexpr std::size_t whole = Bytes / 16;

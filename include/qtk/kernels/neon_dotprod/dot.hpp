@@ -8,7 +8,7 @@ QTK_TARGET_BEGIN(QTK_FEATURES_NEON_DOTPROD)
 /// What the kernels with dot products share.
 namespace qtk::inline QTK_ABI::neon_dotprod {
 
-using neon::gemm_finish_run, neon::load_step, neon::panels_for, neon::simd;
+using neon::gemm_finish_run, neon::load_step, neon::panels_for, neon::simd, neon::whole_steps;
 
 /// sum[j] += a[4 j + q] * b[4 Lane + q] for the four q.
 /// By assembly, because clang 14 declares the intrinsic only where the whole unit is compiled for

@@ -20,40 +20,40 @@ struct int4_steps {
     return (j * 4 + k % 4) * 2 + k / 4;
   }
 
-  template <std::size_t Rows, std::size_t Panels>
-  static void add(const std::int8_t* a, const std::byte* codes, std::size_t panel_bytes,
-                  std::size_t k, std::int32_t* c) {
-    constexpr std::size_t columns = 4 * Panels, step_bytes = nr * kr / 2;
-    int32x4_t acc[Rows][columns];
-    QTK_UNROLL
-    for (std::size_t i = 0; i < Rows; ++i) {
-      QTK_UNROLL
-      for (std::size_t j = 0; j < columns; ++j) acc[i][j] = vld1q_s32(c + (i * columns + j) * 4);
+  template <std::size_t Rows, std::size_t Columns>
+  [[gnu::always_inline]] static void add(const std::int8_t* a, const std::byte* codes,
+                                         std::size_t panel_bytes, std::size_t k,
+                                         int32x4_t (&sums)[Rows][Columns]) {
+    constexpr std::size_t step_bytes = nr * kr / 2;
+    for (; k >= 2 * kr; k -= 2 * kr, a += 2 * kr * Rows, codes += 2 * step_bytes) {
+      add_step(a, codes, panel_bytes, sums);
+      add_step(a + kr * Rows, codes + step_bytes, panel_bytes, sums);
     }
-    for (std::size_t s = 0; s < k; s += kr, a += kr * Rows, codes += step_bytes) {
-      int8x16_t x[ceil_div(Rows, 2)];
-      load_step<kr * Rows>(a, x);
-      QTK_UNROLL
-      for (std::size_t j = 0; j < columns; ++j) {
-        const auto* const from =
-            reinterpret_cast<const std::uint8_t*>(codes + j / 4 * panel_bytes + j % 4 * 16);
-        const uint8x16_t both = vld1q_u8(from);
-        add_products(acc, j, vreinterpretq_s8_u8(vandq_u8(both, vdupq_n_u8(15))),
-                     vreinterpretq_s8_u8(vshrq_n_u8(both, 4)), x, std::make_index_sequence<Rows>{});
-      }
-    }
-    QTK_UNROLL
-    for (std::size_t i = 0; i < Rows; ++i) {
-      QTK_UNROLL
-      for (std::size_t j = 0; j < columns; ++j) vst1q_s32(c + (i * columns + j) * 4, acc[i][j]);
-    }
+    if (k != 0) add_step(a, codes, panel_bytes, sums);
   }
 
  private:
+  template <std::size_t Rows, std::size_t Columns>
+  [[gnu::always_inline]] static void add_step(const std::int8_t* a, const std::byte* codes,
+                                              std::size_t panel_bytes,
+                                              int32x4_t (&sums)[Rows][Columns]) {
+    int8x16_t x[ceil_div(Rows, 2)];
+    load_step<kr * Rows>(a, x);
+    QTK_UNROLL
+    for (std::size_t j = 0; j < Columns; j += 2) {  // g++ loads pairs at once
+      const auto* const from =
+          reinterpret_cast<const std::uint8_t*>(codes + j / 4 * panel_bytes + j % 4 * 16);
+      const uint8x16_t left = vld1q_u8(from), right = vld1q_u8(from + 16);
+      add_products(sums, j, left, x, std::make_index_sequence<Rows>{});
+      add_products(sums, j + 1, right, x, std::make_index_sequence<Rows>{});
+    }
+  }
   template <std::size_t Columns, std::size_t... Row>
   [[gnu::always_inline]] static void add_products(int32x4_t (&acc)[sizeof...(Row)][Columns],
-                                                  std::size_t j, int8x16_t lo, int8x16_t hi,
+                                                  std::size_t j, uint8x16_t both,
                                                   const int8x16_t* x, std::index_sequence<Row...>) {
+    const int8x16_t lo = vreinterpretq_s8_u8(vandq_u8(both, vdupq_n_u8(15)));
+    const int8x16_t hi = vreinterpretq_s8_u8(vshrq_n_u8(both, 4));
     ((acc[Row][j] = dot_lane<Row % 2 * 2>(acc[Row][j], lo, x[Row / 2])), ...);
     ((acc[Row][j] = dot_lane<Row % 2 * 2 + 1>(acc[Row][j], hi, x[Row / 2])), ...);
   }

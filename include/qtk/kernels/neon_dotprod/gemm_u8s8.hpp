@@ -25,7 +25,7 @@ struct gemm_6x16c4 {
 
   template <std::size_t Rows, std::size_t Panels>
   static void run(const gemm_tile<A, std::int32_t>& t) {
-    constexpr std::size_t columns = 4 * Panels, quads = ceil_div(Rows, 4);
+    constexpr std::size_t columns = 4 * Panels, at_once = whole_steps(Rows, kr);
     int32x4_t acc[Rows][columns];
     QTK_UNROLL
     for (std::size_t j = 0; j < columns; ++j) {
@@ -36,19 +36,14 @@ struct gemm_6x16c4 {
     }
     const A* a = t.a;
     const std::byte* b = t.b;
-    for (std::size_t k = 0; k < t.k; k += kr, a += kr * Rows, b += kr * nr) {
-      int8x16_t x[quads];
-      load_step<kr * Rows>(a, x);
-      if constexpr (!signed_rows) {
-        QTK_UNROLL
-        for (std::size_t q = 0; q < quads; ++q) x[q] = veorq_s8(x[q], vdupq_n_s8(-128));
-      }
-      QTK_UNROLL
-      for (std::size_t j = 0; j < columns; ++j) {
-        const auto* const w = reinterpret_cast<const std::int8_t*>(b + j / 4 * t.panel_bytes);
-        add_products(acc, j, vld1q_s8(w + j % 4 * 16), x, std::make_index_sequence<Rows>{});
-      }
+    std::size_t left = t.k / kr;
+    for (; left >= at_once; left -= at_once) {
+      add_steps(acc, a, b, t.panel_bytes, std::make_index_sequence<at_once>{});
+      a += at_once * kr * Rows;
+      b += at_once * kr * nr;
     }
+    for (; left != 0; --left, a += kr * Rows, b += kr * nr)
+      add_steps(acc, a, b, t.panel_bytes, std::index_sequence<0>{});
     QTK_UNROLL
     for (std::size_t i = 0; i < Rows; ++i) {
       QTK_UNROLL
@@ -69,11 +64,36 @@ struct gemm_6x16c4 {
     const auto* const column_sums = reinterpret_cast<const std::int32_t*>(codes) - nr;
     return vshlq_n_s32(vld1q_s32(column_sums + 4 * quad), 7);
   }
-  template <std::size_t Columns, std::size_t... Row>
+  template <std::size_t Rows, std::size_t Columns, std::size_t... Step>
+  [[gnu::always_inline]] static void add_steps(int32x4_t (&acc)[Rows][Columns], const A* a,
+                                               const std::byte* b, std::size_t panel_bytes,
+                                               std::index_sequence<Step...>) {
+    constexpr std::size_t quads = ceil_div(sizeof...(Step) * Rows, 4);
+    int8x16_t x[quads];
+    load_step<kr * sizeof...(Step) * Rows>(a, x);
+    if constexpr (!signed_rows) {
+      QTK_UNROLL
+      for (std::size_t q = 0; q < quads; ++q) x[q] = veorq_s8(x[q], vdupq_n_s8(-128));
+    }
+    (add_step<Step * Rows>(acc, b + Step * kr * nr, panel_bytes, x), ...);
+  }
+  /// A step whose rows' codes begin with the four numbered `First` in `x`.
+  template <std::size_t First, std::size_t Rows, std::size_t Columns>
+  [[gnu::always_inline]] static void add_step(int32x4_t (&acc)[Rows][Columns], const std::byte* b,
+                                              std::size_t panel_bytes, const int8x16_t* x) {
+    QTK_UNROLL
+    for (std::size_t j = 0; j < Columns; j += 2) {
+      const auto* const w = reinterpret_cast<const std::int8_t*>(b + j / 4 * panel_bytes);
+      const int8x16_t left = vld1q_s8(w + j % 4 * 16), right = vld1q_s8(w + j % 4 * 16 + 16);
+      add_products<First>(acc, j, left, x, std::make_index_sequence<Rows>{});
+      add_products<First>(acc, j + 1, right, x, std::make_index_sequence<Rows>{});
+    }
+  }
+  template <std::size_t First, std::size_t Columns, std::size_t... Row>
   [[gnu::always_inline]] static void add_products(int32x4_t (&acc)[sizeof...(Row)][Columns],
                                                   std::size_t j, int8x16_t w, const int8x16_t* x,
                                                   std::index_sequence<Row...>) {
-    ((acc[Row][j] = dot_lane<Row % 4>(acc[Row][j], w, x[Row / 4])), ...);
+    ((acc[Row][j] = dot_lane<(First + Row) % 4>(acc[Row][j], w, x[(First + Row) / 4])), ...);
   }
 };
 

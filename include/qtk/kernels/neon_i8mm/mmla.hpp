@@ -26,35 +26,33 @@ inline int32x4_t mul_add(int32x4_t sums, int8x16_t a, int8x16_t w) {
   return sums;
 }
 
-/// The sums of a tile (Rows, 4 * Quads), into blocks and back: blocks[i][j] holds rows 2 i, 2 i + 1
-/// and columns 2 j, 2 j + 1. Where Rows is odd, the lower half of the last ones is nothing.
-template <std::size_t Rows, std::size_t Quads>
-[[gnu::always_inline]] inline void load_blocks(const std::int32_t* c,
-                                               int32x4_t (&blocks)[ceil_div(Rows, 2)][2 * Quads]) {
+/// The sums of a tile, into blocks and back: blocks[i][j] holds rows 2 i, 2 i + 1 and columns 2 j,
+/// 2 j + 1. Where the number of rows is odd, the lower half of the last ones is nothing.
+template <std::size_t Rows, std::size_t Columns>
+[[gnu::always_inline]] inline void to_blocks(const int32x4_t (&sums)[Rows][Columns],
+                                             int32x4_t (&blocks)[ceil_div(Rows, 2)][2 * Columns]) {
   QTK_UNROLL
   for (std::size_t i = 0; i < Rows; i += 2) {
     QTK_UNROLL
-    for (std::size_t j = 0; j < Quads; ++j) {
-      const std::int32_t* const from = c + (i * Quads + j) * 4;
-      const int32x4_t upper = vld1q_s32(from);
-      const int32x4_t lower = i + 1 < Rows ? vld1q_s32(from + 4 * Quads) : upper;
-      blocks[i / 2][2 * j] = vcombine_s32(vget_low_s32(upper), vget_low_s32(lower));
-      blocks[i / 2][2 * j + 1] = vcombine_s32(vget_high_s32(upper), vget_high_s32(lower));
+    for (std::size_t j = 0; j < Columns; ++j) {
+      const int64x2_t upper = vreinterpretq_s64_s32(sums[i][j]);
+      const int64x2_t lower = vreinterpretq_s64_s32(sums[i + 1 < Rows ? i + 1 : i][j]);
+      blocks[i / 2][2 * j] = vreinterpretq_s32_s64(vtrn1q_s64(upper, lower));
+      blocks[i / 2][2 * j + 1] = vreinterpretq_s32_s64(vtrn2q_s64(upper, lower));
     }
   }
 }
-template <std::size_t Rows, std::size_t Quads>
-[[gnu::always_inline]] inline void store_blocks(
-    const int32x4_t (&blocks)[ceil_div(Rows, 2)][2 * Quads], std::int32_t* c) {
+template <std::size_t Rows, std::size_t Columns>
+[[gnu::always_inline]] inline void from_blocks(
+    const int32x4_t (&blocks)[ceil_div(Rows, 2)][2 * Columns], int32x4_t (&sums)[Rows][Columns]) {
   QTK_UNROLL
   for (std::size_t i = 0; i < Rows; i += 2) {
     QTK_UNROLL
-    for (std::size_t j = 0; j < Quads; ++j) {
-      std::int32_t* const to = c + (i * Quads + j) * 4;
-      const int32x4_t left = blocks[i / 2][2 * j], right = blocks[i / 2][2 * j + 1];
-      vst1q_s32(to, vcombine_s32(vget_low_s32(left), vget_low_s32(right)));
-      if (i + 1 < Rows)
-        vst1q_s32(to + 4 * Quads, vcombine_s32(vget_high_s32(left), vget_high_s32(right)));
+    for (std::size_t j = 0; j < Columns; ++j) {
+      const int64x2_t left = vreinterpretq_s64_s32(blocks[i / 2][2 * j]);
+      const int64x2_t right = vreinterpretq_s64_s32(blocks[i / 2][2 * j + 1]);
+      sums[i][j] = vreinterpretq_s32_s64(vtrn1q_s64(left, right));
+      if (i + 1 < Rows) sums[i + 1][j] = vreinterpretq_s32_s64(vtrn2q_s64(left, right));
     }
   }
 }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "qtk/core/half.hpp"
 #include "qtk/core/numeric.hpp"
@@ -70,11 +71,11 @@ struct simd {
     const i32 all = static_cast<i32>(n), half = all >> 1;  // 128 is no exponent of a float
     return p * exp2_integer(half) * exp2_integer(all - half);
   }
-  /// The same for p > 0, n in -152..126, where the result is normal; else a value from 0 to 2^-126.
-  /// A NaN has no sign, and keeps none.
-  static f32 scale_or_zero(f32 p, f32 n) noexcept {
-    if (n != n) return n;
-    const i32 bits = std::bit_cast<i32>(p) + static_cast<i32>(n) * (1 << 23);
+  /// p * 2^-n for p > 0, n in 0..152 and given as `shifted` = n + 12582912, whose low bits are n's,
+  /// where the result is normal; else a value from 0 to 2^-126. A NaN has no sign, and keeps none.
+  static f32 scale_or_zero(f32 p, f32 shifted) noexcept {
+    const auto exponent = std::bit_cast<std::uint32_t>(shifted) << 23;  // of NaN: 0
+    const auto bits = static_cast<i32>(std::bit_cast<std::uint32_t>(p) - exponent);
     return std::bit_cast<f32>(bits > 0 ? bits : 0);
   }
   /// The sign bit of x ? a : b; either where x is 0 or a NaN with a sign.
@@ -83,8 +84,19 @@ struct simd {
   static f32 copy_sign(f32 magnitude, f32 x) noexcept { return std::copysign(magnitude, x); }
   static i32 load_u8(const std::uint8_t* p) noexcept { return *p; }
   static i32 load_s8(const std::int8_t* p) noexcept { return *p; }
-  static void store_u8(std::uint8_t* p, i32 x) noexcept { *p = static_cast<std::uint8_t>(x); }
-  static void store_s8(std::int8_t* p, i32 x) noexcept { *p = static_cast<std::int8_t>(x); }
+  /// x / s, or what gives the same code: s in 2^-100..2^100, inverse = 1 / s rounded, x below 2^9
+  /// s.
+  static f32 quotient(f32 x, f32 s, f32) noexcept { return x / s; }
+  /// Four vectors of quotients, at most 2^9: rounded to nearest even, plus the zero point,
+  /// saturated. NaN: the least code.
+  template <class Code>
+  static void store_codes(Code* p, f32 a, f32 b, f32 c, f32 d, std::int32_t zero_point) noexcept {
+    using limits = std::numeric_limits<Code>;
+    const f32 quotients[] = {a, b, c, d};
+    for (std::size_t i = 0; i < 4; ++i)
+      p[i] = static_cast<Code>(
+          quantize_code(quotients[i], 1.0f, zero_point, limits::min(), limits::max()));
+  }
   static f32 load_f16(const half* p) noexcept { return to_float(*p); }
   static void store_f16(half* p, f32 x) noexcept { *p = to_half(x); }
   static f32 load_bf16(const bfloat16* p) noexcept { return to_float(*p); }
