@@ -127,6 +127,7 @@ class op_context {
  public:
   explicit op_context(const binding& b) : b_(b) {}
 
+  const binding& given() const noexcept { return b_; }
   const qtk::node& node() const noexcept { return b_.node; }
   const std::map<std::string, std::int64_t>& opsets() const noexcept { return b_.opsets; }
   /// Version of the operator set that the node is of.

@@ -3,45 +3,12 @@
 #include <cmath>
 #include <limits>
 
-#include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/heads.hpp"
 #include "qtk/kernels/elementwise.hpp"
 #include "qtk/ops/product.hpp"
 
 /// Binders of attention: Y = softmax(softcap(Q K^T * scale) + bias) V, head by head.
 namespace qtk::inline QTK_ABI::graph_ops {
-
-/// Where the rows of head h of batch b lie in a tensor (B, H, L, d), or (B, L, H * d).
-struct head_layout {
-  std::size_t batch = 0, heads = 0, length = 0, width = 0;
-  bool packed = false;  // (B, L, H * d)
-
-  head_layout() = default;
-  head_layout(const op_context& ctx, std::size_t input, std::int64_t given_heads) {
-    const shape& s = ctx.dims(input);
-    const std::string where = ctx.node().label();
-    packed = s.rank() == 3;
-    QTK_CHECK(packed || s.rank() == 4, where, "input ", input, " is ", s);
-    batch = s[0];
-    if (packed) {
-      QTK_CHECK(given_heads > 0 && s[2] % static_cast<std::size_t>(given_heads) == 0, where,
-                "input ", input, " ", s, " of ", given_heads, " heads");
-      heads = static_cast<std::size_t>(given_heads);
-      length = s[1];
-      width = s[2] / heads;
-    } else {
-      heads = s[1];
-      length = s[2];
-      width = s[3];
-    }
-  }
-  [[nodiscard]] std::size_t row(std::size_t b, std::size_t h, std::size_t i) const noexcept {
-    return packed ? ((b * length + i) * heads + h) * width : ((b * heads + h) * length + i) * width;
-  }
-  void gather(const float* from, std::size_t b, std::size_t h, float* to) const {
-    for (std::size_t i = 0; i < length; ++i, to += width)
-      std::copy_n(from + row(b, h, i), width, to);
-  }
-};
 
 /// What is added to the logits before the softmax: 0, or -infinity where a query may not see a key.
 struct attention_bias {
@@ -224,62 +191,6 @@ inline bound_node bind_attention(const op_context& ctx) {
   count_work(bound, ctx, 0);
   bound.flops = 2.0 * static_cast<double>(q.batch * q.heads * q.length) *
                 static_cast<double>(kv * (q.width + v.width));
-  return bound;
-}
-
-/// Rotates pairs of a head's elements by the angles of their position (Su et al., RoFormer, 2021).
-inline bound_node bind_rotary(const op_context& ctx) {
-  const node& n = ctx.node();
-  for (std::size_t i = 0; i < 3; ++i) ctx.expect(i, dtype::fp32);
-  const head_layout x(ctx, 0, n.integer("num_heads", 0));
-  const std::int64_t given = n.integer("rotary_embedding_dim", 0);
-  QTK_CHECK(given >= 0 && static_cast<std::uint64_t>(given) <= x.width, n.label(),
-            "rotary_embedding_dim ", given, " of ", x.width);
-  const std::size_t rotated = given == 0 ? x.width : static_cast<std::size_t>(given);
-  const std::size_t half = rotated / 2;
-  const shape& cache = ctx.dims(1);
-  QTK_CHECK(rotated % 2 == 0 && cache.rank() >= 2 && cache.back() == half && ctx.dims(2) == cache,
-            n.label(), "caches ", cache, " and ", ctx.dims(2), " for ", rotated, " elements");
-  const bool ids = ctx.has(3);
-  const std::size_t positions = cache.rows();
-  if (ids) {
-    ctx.expect(3, dtype::int64);
-    QTK_CHECK(ctx.dims(3).elements() == x.batch * x.length, n.label(), "position_ids ",
-              ctx.dims(3));
-  } else {
-    QTK_CHECK(positions == x.batch * x.length, n.label(), "caches ", cache);
-  }
-  bound_node bound{.outputs = {ctx.in(0)},
-                   .run =
-                       [x, half, ids, positions, interleaved = n.integer("interleaved", 0) != 0,
-                        label = n.label()](const node_buffers& io) {
-                         for (std::size_t b = 0; b < x.batch; ++b)
-                           for (std::size_t i = 0; i < x.length; ++i) {
-                             std::size_t at = b * x.length + i;
-                             if (ids) {
-                               const std::int64_t id = io.in<std::int64_t>(3)[at];
-                               QTK_CHECK(id >= 0 && static_cast<std::size_t>(id) < positions, label,
-                                         "position ", id, " of ", positions);
-                               at = static_cast<std::size_t>(id);
-                             }
-                             const float *cosine = io.in<float>(1) + at * half,
-                                         *sine = io.in<float>(2) + at * half;
-                             for (std::size_t h = 0; h < x.heads; ++h) {
-                               const float* in = io.in<float>(0) + x.row(b, h, i);
-                               float* out = io.out<float>() + x.row(b, h, i);
-                               for (std::size_t k = 0; k < half; ++k) {
-                                 const std::size_t p = interleaved ? 2 * k : k,
-                                                   r = interleaved ? p + 1 : k + half;
-                                 const float real = in[p], imaginary = in[r];
-                                 out[p] = cosine[k] * real - sine[k] * imaginary;
-                                 out[r] = sine[k] * real + cosine[k] * imaginary;
-                               }
-                               for (std::size_t k = 2 * half; k < x.width; ++k) out[k] = in[k];
-                             }
-                           }
-                       },
-                   .in_place = 0};
-  count_work(bound, ctx, 3);
   return bound;
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -9,6 +11,9 @@
 
 /// What binders of all families share.
 namespace qtk::inline QTK_ABI::graph_ops {
+
+/// Microsoft's operators beside those of ONNX (onnxruntime, docs/ContribOperators.md).
+inline constexpr std::string_view microsoft = "com.microsoft";
 
 /// Work of a node that reads its inputs and writes its outputs once, with `per_element` operations
 /// for each element of the first.
@@ -51,6 +56,20 @@ inline void count_work(bound_node& b, const op_context& ctx, double per_element)
   tensor<int64> t({values.size()});
   std::copy(values.begin(), values.end(), t.data());
   return t;
+}
+
+/// The node bound by `inner` to inputs of these types in place of its own, none known before: what
+/// a binder does that prepares its inputs first and leaves the rest to another.
+[[nodiscard]] inline bound_node bind_prepared(const op_context& ctx,
+                                              std::span<const std::optional<value_type>> types,
+                                              binder inner) {
+  std::vector<const value_type*> inputs;
+  for (const auto& t : types) inputs.push_back(t ? &*t : nullptr);
+  const std::vector<const any_tensor*> unknown(types.size(), nullptr);
+  binding other = ctx.given();
+  other.inputs = inputs;
+  other.constants = unknown;
+  return inner(op_context(other));
 }
 
 /// An attribute in old opsets, an input in new ones: axes, starts, pads, ...

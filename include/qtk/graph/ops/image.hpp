@@ -42,34 +42,6 @@ inline bound_node bind_pool(const op_context& ctx) {
   return b;
 }
 
-/// Mean or maximum over all of (H, W, ...): y (batch, channels, 1, ...).
-template <bool Max>
-bound_node bind_global_pool(const op_context& ctx) {
-  ctx.expect(0, dtype::fp32);
-  const shape& x = ctx.dims(0);
-  QTK_CHECK(x.rank() >= 3, ctx.node().label(), "input ", x, " has no plane");
-  shape y = x;
-  for (std::size_t d = 2; d < y.rank(); ++d) y[d] = 1;
-  const std::size_t rows = x[0] * x[1], n = x.product(2, x.rank());
-  QTK_CHECK(n > 0, ctx.node().label(), "input ", x, " is empty");
-  bound_node b{.outputs = {{dtype::fp32, y}},
-               .run = [rows, n, &k = find_elementwise(ctx.target())](const node_buffers& io) {
-                 for (std::size_t r = 0; r < rows; ++r) {
-                   const float* in = io.in<float>(0) + r * n;
-                   if constexpr (Max) {
-                     float lo = 0;
-                     k.minmax(n, in, &lo, io.out<float>() + r);
-                   } else {
-                     io.out<float>()[r] =
-                         static_cast<float>(k.sum(n, in, nullptr) / static_cast<double>(n));
-                   }
-                 }
-               }};
-  count_work(b, ctx, 0);
-  b.flops = static_cast<double>(x.elements());
-  return b;
-}
-
 #if !defined(QTK_EXTERN_GRAPH) || defined(QTK_GRAPH_IMPLEMENTATION)
 QTK_GRAPH_FUNCTION op_table image_ops() {
   static constexpr op_definition table[] = {

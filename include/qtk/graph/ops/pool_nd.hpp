@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "qtk/graph/ops/window_nd.hpp"
+#include "qtk/kernels/elementwise.hpp"
 
 /// Pools of any rank and type; 2-D pools of fp32 have a faster way.
 namespace qtk::inline QTK_ABI::graph_ops {
@@ -130,6 +131,34 @@ inline bound_node bind_global_lp_pool(const op_context& ctx) {
         }
       }};
   count_work(b, ctx, 1);
+  return b;
+}
+
+/// Mean or maximum over all of (H, W, ...): y (batch, channels, 1, ...).
+template <bool Max>
+bound_node bind_global_pool(const op_context& ctx) {
+  ctx.expect(0, dtype::fp32);
+  const shape& x = ctx.dims(0);
+  QTK_CHECK(x.rank() >= 3, ctx.node().label(), "input ", x, " has no plane");
+  shape y = x;
+  for (std::size_t d = 2; d < y.rank(); ++d) y[d] = 1;
+  const std::size_t rows = x[0] * x[1], n = x.product(2, x.rank());
+  QTK_CHECK(n > 0, ctx.node().label(), "input ", x, " is empty");
+  bound_node b{.outputs = {{dtype::fp32, y}},
+               .run = [rows, n, &k = find_elementwise(ctx.target())](const node_buffers& io) {
+                 for (std::size_t r = 0; r < rows; ++r) {
+                   const float* in = io.in<float>(0) + r * n;
+                   if constexpr (Max) {
+                     float lo = 0;
+                     k.minmax(n, in, &lo, io.out<float>() + r);
+                   } else {
+                     io.out<float>()[r] =
+                         static_cast<float>(k.sum(n, in, nullptr) / static_cast<double>(n));
+                   }
+                 }
+               }};
+  count_work(b, ctx, 0);
+  b.flops = static_cast<double>(x.elements());
   return b;
 }
 

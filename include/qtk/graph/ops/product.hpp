@@ -6,6 +6,7 @@
 
 #include "qtk/graph/ops/common.hpp"
 #include "qtk/graph/ops/einsum.hpp"
+#include "qtk/graph/ops/fused.hpp"
 #include "qtk/graph/ops/matmul_shapes.hpp"
 #include "qtk/ops/broadcast.hpp"
 #include "qtk/ops/product.hpp"
@@ -175,6 +176,8 @@ QTK_GRAPH_FUNCTION op_table product_ops() {
   static constexpr op_definition table[] = {
       {"Det", "", bind_det, 0, all_inputs},
       {"Einsum", "", bind_einsum, 0, 0, all_inputs},
+      {"FusedGemm", microsoft, bind_fused_gemm<bind_gemm>, 0, all_inputs},
+      {"FusedMatMul", microsoft, bind_fused_matmul, 0, all_inputs},
       {"Gemm", "", bind_gemm, 0, 0, all_inputs},
       {"MatMul", "", bind_matmul, 0, 0, all_inputs},
   };

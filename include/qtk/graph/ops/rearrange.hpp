@@ -292,4 +292,34 @@ inline bound_node bind_bit_cast(const op_context& ctx) {
   return {.outputs = {{*to, y}}, .run = {}, .alias = 0};
 }
 
+inline bound_node bind_concat(const op_context& ctx) {
+  shape y = ctx.dims(0);
+  const std::size_t axis = y.axis(ctx.node().integer("axis", 1));
+  std::vector<shape> parts;
+  y[axis] = 0;
+  for (std::size_t i = 0; i < ctx.inputs(); ++i) {
+    shape part = ctx.dims(i);
+    QTK_CHECK(ctx.in(i).type == ctx.in(0).type && part.rank() == y.rank(), ctx.node().label(),
+              "input ", i, " is ", name(ctx.in(i).type), " ", part);
+    parts.push_back(part);
+    y[axis] = checked_add(y[axis], part[axis]);
+    part[axis] = y[axis];
+    QTK_CHECK(part == y, ctx.node().label(), "input ", i, " is ", ctx.dims(i), " beside ", y);
+  }
+  const std::size_t row = y.product(axis, y.rank()) * element_size(ctx, ctx.in(0).type);
+  bound_node b{.outputs = {{ctx.in(0).type, y}},
+               .run = [parts, axis, row, rows = y.product(0, axis),
+                       size = element_size(ctx, ctx.in(0).type)](const node_buffers& io) {
+                 std::size_t at = 0;
+                 for (std::size_t i = 0; i < parts.size(); ++i) {
+                   const std::size_t n = parts[i].product(axis, parts[i].rank()) * size;
+                   for (std::size_t r = 0; n != 0 && r < rows; ++r)
+                     std::memcpy(io.outputs[0] + r * row + at, io.inputs[i] + r * n, n);
+                   at += n;
+                 }
+               }};
+  count_work(b, ctx, 0);
+  return b;
+}
+
 }  // namespace qtk::inline QTK_ABI::graph_ops

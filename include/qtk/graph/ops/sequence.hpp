@@ -1,6 +1,9 @@
 #pragma once
 
 #include "qtk/graph/ops/attention.hpp"
+#include "qtk/graph/ops/contrib.hpp"
+#include "qtk/graph/ops/recurrent.hpp"
+#include "qtk/graph/ops/rotary.hpp"
 
 /// The family of recurrent layers and attention.
 namespace qtk::inline QTK_ABI::graph_ops {
@@ -9,9 +12,19 @@ namespace qtk::inline QTK_ABI::graph_ops {
 QTK_GRAPH_FUNCTION op_table sequence_ops() {
   static constexpr op_definition table[] = {
       {"Attention", "", bind_attention, 0, all_inputs},
+      {"BiasGelu", microsoft, bind_biased<functions::gelu_erf>, 0, all_inputs},
       {"CausalConvWithState", "", bind_causal_conv, 0, all_inputs},
+      {"FastGelu", microsoft, bind_biased<functions::gelu_tanh>, 0, all_inputs},
+      {"GRU", "", bind_recurrent, 0, all_inputs},
+      {"LSTM", "", bind_recurrent, 0, all_inputs},
       {"LinearAttention", "", bind_linear_attention, 0, all_inputs},
+      {"RNN", "", bind_recurrent, 0, all_inputs},
       {"RotaryEmbedding", "", bind_rotary, 0, all_inputs},
+      {"RotaryEmbedding", microsoft, bind_microsoft_rotary, 0, all_inputs},
+      {"SimplifiedLayerNormalization", "", bind_simplified_layer_norm, 0, all_inputs},
+      {"SimplifiedLayerNormalization", microsoft, bind_simplified_layer_norm, 0, all_inputs},
+      {"SkipLayerNormalization", microsoft, bind_skip_layer_norm<false>, 0, all_inputs},
+      {"SkipSimplifiedLayerNormalization", microsoft, bind_skip_layer_norm<true>, 0, all_inputs},
       {"SwiGLU", "", bind_swiglu, 0, all_inputs},
   };
   return table;

@@ -151,6 +151,10 @@ inline bound_node bind_swish(const op_context& ctx) {
   if (alpha == 1.0f && ctx.in(0).type == dtype::fp32) return bind_unary<unary_op::silu>(ctx);
   return map_real<functions::swish>(ctx, {.alpha = alpha});
 }
+/// x * sigmoid(alpha * x)
+inline bound_node bind_quick_gelu(const op_context& ctx) {
+  return map_real<functions::swish>(ctx, {.alpha = ctx.node().number("alpha", 1.702f)});
+}
 inline bound_node bind_thresholded_relu(const op_context& ctx) {
   return map_real<functions::thresholded_relu>(ctx, {.alpha = ctx.node().number("alpha", 1.0f)});
 }
