@@ -8,8 +8,8 @@
 
 namespace qtk::inline QTK_ABI::graph_ops {
 
-/// Calls f(begin, end) for [0, n), cut into parts for several threads where each of them gets 64 KiB
-/// or more: waking one costs about as much as that.
+/// Calls f(begin, end) for [0, n), cut into parts for several threads where each of them gets 64
+/// KiB or more: waking one costs about as much as that.
 template <class Function>
 void in_parts(executor_ref on, std::size_t n, std::size_t bytes_each, Function&& f) {
   constexpr std::size_t worth = std::size_t{64} << 10;

@@ -3,9 +3,11 @@
 #include <cmath>
 #include <vector>
 
+#include "qtk/graph/convert.hpp"
 #include "qtk/graph/ops/common.hpp"
 #include "qtk/graph/ops/parts.hpp"
 #include "qtk/kernels/elementwise.hpp"
+#include "qtk/quantize/quantize.hpp"
 
 /// Binders of the operators that passes recognize (domain qtk; passes/recognize.hpp says what each
 /// computes).
@@ -63,43 +65,44 @@ inline bound_node bind_own_layer_norm(const op_context& ctx) {
            &k = find_elementwise(ctx.target())](const node_buffers& io) {
             const float *gamma = io.in<float>(1), *beta = io.in<float>(2);
             if (inner == 1)
-              return in_parts(
-                  io.executor, outer, 4 * C, [&](std::size_t begin, std::size_t end) {
-                    for (std::size_t r = begin; r < end; ++r)
-                      k.layer_norm(C, io.in<float>(0) + r * C, gamma, beta, epsilon,
-                                   io.out<float>() + r * C);
-                  });
+              return in_parts(io.executor, outer, 4 * C, [&](std::size_t begin, std::size_t end) {
+                for (std::size_t r = begin; r < end; ++r)
+                  k.layer_norm(C, io.in<float>(0) + r * C, gamma, beta, epsilon,
+                               io.out<float>() + r * C);
+              });
             constexpr std::size_t lanes = 64;
             const std::size_t strips = ceil_div(inner, lanes);
-            in_parts(io.executor, outer * strips, 4 * C * lanes, [&](std::size_t begin,
-                                                                     std::size_t end) {
-              for (std::size_t s = begin; s < end; ++s) {
-                const std::size_t at = s % strips * lanes, count = std::min(lanes, inner - at);
-                const float* in = io.in<float>(0) + s / strips * C * inner + at;
-                float* out = io.out<float>() + s / strips * C * inner + at;
-                double sum[lanes] = {}, squares[lanes] = {};
-                for (std::size_t c = 0; c < C; ++c)
-                  for (std::size_t i = 0; i < count; ++i)
-                    sum[i] += static_cast<double>(in[c * inner + i]);
-                float mean[lanes], gain[lanes];
-                for (std::size_t i = 0; i < count; ++i)
-                  mean[i] = static_cast<float>(sum[i] / static_cast<double>(C));
-                for (std::size_t c = 0; c < C; ++c)
-                  for (std::size_t i = 0; i < count; ++i) {
-                    const double d = static_cast<double>(in[c * inner + i] - mean[i]);
-                    squares[i] += d * d;
+            in_parts(
+                io.executor, outer * strips, 4 * C * lanes,
+                [&](std::size_t begin, std::size_t end) {
+                  for (std::size_t s = begin; s < end; ++s) {
+                    const std::size_t at = s % strips * lanes, count = std::min(lanes, inner - at);
+                    const float* in = io.in<float>(0) + s / strips * C * inner + at;
+                    float* out = io.out<float>() + s / strips * C * inner + at;
+                    double sum[lanes] = {}, squares[lanes] = {};
+                    for (std::size_t c = 0; c < C; ++c)
+                      for (std::size_t i = 0; i < count; ++i)
+                        sum[i] += static_cast<double>(in[c * inner + i]);
+                    float mean[lanes], gain[lanes];
+                    for (std::size_t i = 0; i < count; ++i)
+                      mean[i] = static_cast<float>(sum[i] / static_cast<double>(C));
+                    for (std::size_t c = 0; c < C; ++c)
+                      for (std::size_t i = 0; i < count; ++i) {
+                        const double d = static_cast<double>(in[c * inner + i] - mean[i]);
+                        squares[i] += d * d;
+                      }
+                    for (std::size_t i = 0; i < count; ++i)
+                      gain[i] =
+                          static_cast<float>(1 / std::sqrt(squares[i] / static_cast<double>(C) +
+                                                           static_cast<double>(epsilon)));
+                    for (std::size_t c = 0; c < C; ++c) {
+                      const float g = gamma != nullptr ? gamma[c] : 1.0f,
+                                  shift = beta != nullptr ? beta[c] : 0.0f;
+                      for (std::size_t i = 0; i < count; ++i)
+                        out[c * inner + i] = (in[c * inner + i] - mean[i]) * (gain[i] * g) + shift;
+                    }
                   }
-                for (std::size_t i = 0; i < count; ++i)
-                  gain[i] = static_cast<float>(1 / std::sqrt(squares[i] / static_cast<double>(C) +
-                                                             static_cast<double>(epsilon)));
-                for (std::size_t c = 0; c < C; ++c) {
-                  const float g = gamma != nullptr ? gamma[c] : 1.0f,
-                              shift = beta != nullptr ? beta[c] : 0.0f;
-                  for (std::size_t i = 0; i < count; ++i)
-                    out[c * inner + i] = (in[c * inner + i] - mean[i]) * (gain[i] * g) + shift;
-                }
-              }
-            });
+                });
           },
       .in_place = 0};
   count_work(b, ctx, 8);
@@ -123,17 +126,9 @@ inline bound_node bind_lookup(const op_context& ctx) {
   const auto table = ctx.once<std::vector<float>>(cat("Lookup ", n.inputs.at(1)), [&] {
     QTK_CHECK(ctx.constant(1) != nullptr, n.label(), "weights must be constant");
     std::vector<float> rows((K + 1) * N);  // the last one is for indices out of range
-    ctx.constant(1)->visit([&]<class F>(const tensor<F>& t) {
-      if constexpr (weight_format<F>) {
-        std::vector<float> row(K);
-        for (std::size_t r = 0; r < N; ++r) {
-          dequantize_row(t, r, row.data());
-          for (std::size_t c = 0; c < K; ++c) rows[c * N + r] = row[c];
-        }
-      } else {
-        ctx.reject(cat("weights of ", name(F::id), " are not supported"));
-      }
-    });
+    const tensor<fp32> real = dequantize(*ctx.constant(1));
+    for (std::size_t r = 0; r < N; ++r)
+      for (std::size_t c = 0; c < K; ++c) rows[c * N + r] = real.data()[r * K + c];
     return rows;
   });
   b.run = [=, type = ctx.in(0).type](const node_buffers& io) {

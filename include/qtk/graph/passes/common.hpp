@@ -45,8 +45,8 @@ namespace detail {
 /// Of nodes that compute the same from the same, the first does it for all.
 inline model remove_duplicates(model m) {
   const value_uses uses(m);
-  std::map<std::string, std::size_t> first;   // by computation
-  std::map<std::string, std::string> now;     // a value that went -> the one that equals it
+  std::map<std::string, std::size_t> first;  // by computation
+  std::map<std::string, std::string> now;    // a value that went -> the one that equals it
   std::vector<bool> gone(m.nodes.size());
   for (std::size_t i = 0; i < m.nodes.size(); ++i) {
     node& n = m.nodes[i];

@@ -19,7 +19,11 @@ namespace detail {
 class layout_mover {
  public:
   explicit layout_mover(model m)
-      : m_(std::move(m)), typed_(m_), uses_(typed_), names_(m_), types_(infer_types(typed_, 2, 64)) {}
+      : m_(std::move(m)),
+        typed_(m_),
+        uses_(typed_),
+        names_(m_),
+        types_(infer_types(typed_, 2, 64)) {}
 
   model run() && {
     std::vector<node> nodes = std::move(m_.nodes);
@@ -48,7 +52,9 @@ class layout_mover {
     std::vector<std::int64_t> perm, squeezed;
     bool done = false;  // a node makes it
     [[nodiscard]] bool is_source() const noexcept { return perm.empty() && squeezed.empty(); }
-    [[nodiscard]] bool same(const view& v) const { return perm == v.perm && squeezed == v.squeezed; }
+    [[nodiscard]] bool same(const view& v) const {
+      return perm == v.perm && squeezed == v.squeezed;
+    }
   };
 
   [[nodiscard]] std::optional<std::size_t> rank(const std::string& v) const {
@@ -118,7 +124,9 @@ class layout_mover {
     const view* before = pending(x);
     if (!r || m_.find_weight(x) != nullptr) return false;
     const bool plain = before == nullptr || before->is_source();
-    view made{.source = plain && before == nullptr ? x : plain ? before->source : "",
+    view made{.source = plain && before == nullptr ? x
+                        : plain                    ? before->source
+                                                   : "",
               .perm = {},
               .squeezed = {}};
     if (n.op == "Transpose") {
@@ -172,10 +180,10 @@ class layout_mover {
     shape to;
     if (!v.squeezed.empty()) {
       for (std::size_t d = 0, from = 0; d < r + v.squeezed.size(); ++d)
-        to.push_back(std::binary_search(v.squeezed.begin(), v.squeezed.end(),
-                                        static_cast<std::int64_t>(d))
-                         ? 1
-                         : wide[from++]);
+        to.push_back(
+            std::binary_search(v.squeezed.begin(), v.squeezed.end(), static_cast<std::int64_t>(d))
+                ? 1
+                : wide[from++]);
     } else {
       // Of more than one dimension the elements would move, too.
       if (std::count_if(wide.begin(), wide.end(), [](std::size_t d) { return d != 1; }) > 1)
@@ -193,9 +201,10 @@ class layout_mover {
   /// Functions of each element: they read the source, and the view is of what they make.
   bool follow(node& n) {
     static const std::set<std::string_view> alone{
-        "Abs",  "Cast", "Ceil",    "Clip",     "Elu",  "Erf",       "Exp",  "Floor", "Gelu",
-        "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Mish",  "Neg",  "Not", "Reciprocal", "Relu",
-        "Round", "Sigmoid", "Sign", "Softplus", "Softsign", "Sqrt", "Tanh"};
+        "Abs",      "Cast",     "Ceil",        "Clip",      "Elu",       "Erf",     "Exp",
+        "Floor",    "Gelu",     "HardSigmoid", "HardSwish", "LeakyRelu", "Log",     "Mish",
+        "Neg",      "Not",      "Reciprocal",  "Relu",      "Round",     "Sigmoid", "Sign",
+        "Softplus", "Softsign", "Sqrt",        "Tanh"};
     static const std::set<std::string_view> pairs{"Add", "Div", "Max", "Min", "Mul", "Pow", "Sub"};
     if (!n.domain.empty() || n.outputs.size() != 1 || n.inputs.empty()) return false;
     const view* v = pending(n.inputs[0]);
@@ -253,7 +262,8 @@ class layout_mover {
     if (!list || list->empty()) return false;
     std::vector<std::int64_t> kept, reduced;
     for (std::size_t d = 0; d < *r; ++d) {
-      const bool goes = std::binary_search(list->begin(), list->end(), static_cast<std::int64_t>(d));
+      const bool goes =
+          std::binary_search(list->begin(), list->end(), static_cast<std::int64_t>(d));
       (goes ? reduced : kept).push_back(v->perm[d]);
     }
     if (!std::is_sorted(kept.begin(), kept.end())) return false;
@@ -279,9 +289,8 @@ class layout_mover {
 /// Moves Transpose and Squeeze behind functions of each element and into reductions, so that pairs
 /// of them cancel and layers meet what follows them.
 inline model move_layouts(model m) {
-  const bool any = std::any_of(m.nodes.begin(), m.nodes.end(), [](const node& n) {
-    return n.is("Transpose") || n.is("Squeeze");
-  });
+  const bool any = std::any_of(m.nodes.begin(), m.nodes.end(),
+                               [](const node& n) { return n.is("Transpose") || n.is("Squeeze"); });
   return any ? detail::layout_mover(std::move(m)).run() : m;
 }
 

@@ -152,7 +152,11 @@ namespace detail {
 class norm_recognition {
  public:
   explicit norm_recognition(model m)
-      : m_(std::move(m)), before_(m_), p_(before_), types_(infer_types(before_, 2, 64)), names_(m_) {}
+      : m_(std::move(m)),
+        before_(m_),
+        p_(before_),
+        types_(infer_types(before_, 2, 64)),
+        names_(m_) {}
 
   model run() && {
     for (std::size_t i = 0; i < before_.nodes.size(); ++i)
@@ -263,7 +267,8 @@ class norm_recognition {
   bool distributed(const node& n) {
     if (!n.is("Add") || n.inputs.size() != 2) return false;
     for (std::size_t i = 0; i < 2; ++i) {
-      const node *product = p_.made_by(n.inputs[i], "Mul"), *shift = p_.made_by(n.inputs[1 - i], "Sub");
+      const node *product = p_.made_by(n.inputs[i], "Mul"),
+                 *shift = p_.made_by(n.inputs[1 - i], "Sub");
       const node* moved = shift != nullptr ? p_.made_by(shift->inputs[1], "Mul") : nullptr;
       if (product == nullptr || moved == nullptr) continue;
       for (const std::string& g : moved->inputs) {
@@ -332,9 +337,9 @@ inline model fuse_lookup(model m) {
         levels->as<fp32>().data()[0] == 0.0f && levels->as<fp32>().data()[1] == 1.0f &&
         hot->integer("axis", -1) == -1;
     // Dimensions that are copied, not given, could be of the codes.
-    const bool rows = reshape == nullptr ||
-                      (to != nullptr && to->elements() == 2 && to->data()[0] == -1 &&
-                       to->data()[1] == static_cast<std::int64_t>(K));
+    const bool rows =
+        reshape == nullptr || (to != nullptr && to->elements() == 2 && to->data()[0] == -1 &&
+                               to->data()[1] == static_cast<std::int64_t>(K));
     if (!plain || !rows) {
       nodes.push_back(std::move(n));
       continue;
