@@ -45,7 +45,7 @@ class layout_mover {
   }
 
  private:
-  /// A value that is `source` turned by `perm` or without the dimensions `squeezed`, all ascending;
+  /// A value that is `source` turned by `perm`, then without the dimensions `squeezed` (ascending);
   /// both empty: the source itself.
   struct view {
     std::string source;
@@ -92,16 +92,19 @@ class layout_mover {
     view& w = it->second;
     if (w.is_source()) return w.source;
     w.done = true;
-    if (w.squeezed.empty())
-      push("Transpose", {w.source}, v).attributes.emplace("perm", w.perm);
-    else
-      give_axes(push("Squeeze", {w.source}, v), w.squeezed, 13);
+    std::string from = w.source;
+    if (!w.perm.empty()) {
+      const std::string to = w.squeezed.empty() ? v : names_.fresh(v + ":turned");
+      push("Transpose", {from}, to).attributes.emplace("perm", w.perm);
+      from = to;
+    }
+    if (!w.squeezed.empty()) give_axes(push("Squeeze", {from}, v), w.squeezed, 13);
     return v;
   }
 
   /// The axes of a node: an attribute, a weight, or none.
-  [[nodiscard]] std::optional<std::vector<std::int64_t>> axes(const node& n,
-                                                              std::size_t of_rank) const {
+  [[nodiscard]] std::optional<std::vector<std::int64_t>> axes(
+      const node& n, std::optional<std::size_t> of_rank) const {
     std::vector<std::int64_t> list = n.integers("axes");
     if (n.has_input(1)) {
       const any_tensor* w = m_.find_weight(n.inputs[1]);
@@ -109,57 +112,67 @@ class layout_mover {
       list.assign(w->as<int64>().span().begin(), w->as<int64>().span().end());
     }
     for (std::int64_t& a : list) {
-      if (a < 0) a += static_cast<std::int64_t>(of_rank);
-      if (a < 0 || a >= static_cast<std::int64_t>(of_rank)) return std::nullopt;
+      if (a < 0 && of_rank) a += static_cast<std::int64_t>(*of_rank);
+      if (a < 0 || (of_rank && a >= static_cast<std::int64_t>(*of_rank))) return std::nullopt;
     }
     std::sort(list.begin(), list.end());
+    if (std::adjacent_find(list.begin(), list.end()) != list.end()) return std::nullopt;
     return list;
+  }
+
+  /// Of a value that gets rank `r` by losing `squeezed`: which dimensions stay.
+  [[nodiscard]] static std::vector<std::int64_t> kept_dimensions(
+      const std::vector<std::int64_t>& squeezed, std::size_t r) {
+    std::vector<std::int64_t> kept;
+    for (std::int64_t d = 0; kept.size() < r; ++d)
+      if (!std::binary_search(squeezed.begin(), squeezed.end(), d)) kept.push_back(d);
+    return kept;
   }
 
   /// Transpose, Squeeze and Unsqueeze.
   bool put_off(const node& n) {
     if (!n.domain.empty() || n.inputs.empty() || n.outputs.size() != 1) return false;
     const std::string &x = n.inputs[0], &y = n.outputs[0];
-    const auto r = rank(x);
     const view* before = pending(x);
-    if (!r || m_.find_weight(x) != nullptr) return false;
+    if (m_.find_weight(x) != nullptr) return false;
     const bool plain = before == nullptr || before->is_source();
-    view made{.source = plain && before == nullptr ? x
-                        : plain                    ? before->source
-                                                   : "",
-              .perm = {},
-              .squeezed = {}};
+    view made = before != nullptr ? *before : view{.source = x, .perm = {}, .squeezed = {}};
     if (n.op == "Transpose") {
-      made.perm = n.integers("perm");
-      if (made.perm.empty())
-        for (std::size_t d = *r; d-- > 0;) made.perm.push_back(static_cast<std::int64_t>(d));
-      if (made.perm.size() != *r) return false;
-      for (std::int64_t& p : made.perm) {
+      std::vector<std::int64_t> perm = n.integers("perm");
+      const auto r = perm.empty() ? rank(x) : std::optional(perm.size());
+      if (!r) return false;
+      if (perm.empty())
+        for (std::size_t d = *r; d-- > 0;) perm.push_back(static_cast<std::int64_t>(d));
+      for (std::int64_t& p : perm) {
         if (p < 0) p += static_cast<std::int64_t>(*r);
         if (p < 0 || p >= static_cast<std::int64_t>(*r)) return false;
       }
-      if (!plain && !before->squeezed.empty()) {
-        made.source = written(x);
-      } else if (!plain) {
-        for (std::int64_t& p : made.perm) p = before->perm[static_cast<std::size_t>(p)];
-        made.source = before->source;
-      }
-      if (std::is_sorted(made.perm.begin(), made.perm.end())) made.perm.clear();
+      std::vector<std::int64_t> in_order = perm;
+      std::sort(in_order.begin(), in_order.end());
+      if (std::adjacent_find(in_order.begin(), in_order.end()) != in_order.end()) return false;
+      // Of the view's dimensions: those that go lead, then the others in their new order.
+      const std::vector<std::int64_t> there = kept_dimensions(made.squeezed, *r);
+      std::vector<std::int64_t> all = made.squeezed;
+      for (const std::int64_t p : perm) all.push_back(there[static_cast<std::size_t>(p)]);
+      if (!made.perm.empty())
+        for (std::int64_t& p : all) p = made.perm[static_cast<std::size_t>(p)];
+      std::iota(made.squeezed.begin(), made.squeezed.end(), 0);
+      made.perm = std::is_sorted(all.begin(), all.end()) ? std::vector<std::int64_t>{} : all;
       views_.insert_or_assign(y, made);
-      if (!made.is_source() && uses_.readers(y).size() > 1) static_cast<void>(written(y));
+      if (!made.perm.empty() && uses_.readers(y).size() > 1) static_cast<void>(written(y));
       return true;
     }
     if (n.op == "Squeeze" && plain) {
-      const auto list = axes(n, *r);
+      const auto list = axes(n, rank(x));
       if (!list || list->empty()) return false;
       made.squeezed = *list;
       views_.insert_or_assign(y, made);
       return true;
     }
-    if (n.op == "Unsqueeze" && !plain && !before->squeezed.empty()) {
-      const auto list = axes(n, *r + before->squeezed.size());
-      if (!list || *list != before->squeezed) return false;
-      made.source = before->source;
+    if (n.op == "Unsqueeze" && !made.squeezed.empty()) {
+      const auto list = axes(n, std::nullopt);
+      if (!list || *list != made.squeezed) return false;
+      made.squeezed.clear();
       views_.insert_or_assign(y, made);
       return true;
     }
@@ -174,22 +187,19 @@ class layout_mover {
     if (w.shape().elements() == 1 && w.shape().rank() <= 1) return name;
     const tensor<fp32>* t = w.get_if<fp32>();
     if (t == nullptr) return std::nullopt;
+    // The view's dimensions, with those that went; then in the order of the source.
     shape wide;
-    for (std::size_t d = w.shape().rank(); d < r; ++d) wide.push_back(1);
-    for (std::size_t d = 0; d < w.shape().rank(); ++d) wide.push_back(w.shape()[d]);
-    shape to;
-    if (!v.squeezed.empty()) {
-      for (std::size_t d = 0, from = 0; d < r + v.squeezed.size(); ++d)
-        to.push_back(
-            std::binary_search(v.squeezed.begin(), v.squeezed.end(), static_cast<std::int64_t>(d))
-                ? 1
-                : wide[from++]);
-    } else {
+    for (std::size_t d = 0; d < r + v.squeezed.size(); ++d) wide.push_back(1);
+    const std::vector<std::int64_t> there = kept_dimensions(v.squeezed, r);
+    for (std::size_t d = 0; d < w.shape().rank(); ++d)
+      wide[static_cast<std::size_t>(there[d + r - w.shape().rank()])] = w.shape()[d];
+    shape to = wide;
+    if (!v.perm.empty()) {
       // Of more than one dimension the elements would move, too.
       if (std::count_if(wide.begin(), wide.end(), [](std::size_t d) { return d != 1; }) > 1)
         return std::nullopt;
-      to = wide;
-      for (std::size_t d = 0; d < r; ++d) to[static_cast<std::size_t>(v.perm[d])] = wide[d];
+      for (std::size_t d = 0; d < wide.rank(); ++d)
+        to[static_cast<std::size_t>(v.perm[d])] = wide[d];
     }
     tensor<fp32> out(to);
     std::copy(t->span().begin(), t->span().end(), out.data());
@@ -232,8 +242,8 @@ class layout_mover {
           return false;
         }
       }
-    } else if (n.op == "BatchNormalization" && v != nullptr && !v->squeezed.empty() &&
-               v->squeezed[0] >= 2) {
+    } else if (n.op == "BatchNormalization" && v != nullptr && v->perm.empty() &&
+               !v->squeezed.empty() && v->squeezed[0] >= 2) {
       inputs[0] = v->source;
     } else {
       return false;
@@ -260,11 +270,15 @@ class layout_mover {
     if (v == nullptr || v->perm.empty() || !r) return false;
     const auto list = axes(n, *r);
     if (!list || list->empty()) return false;
+    // What the view lost is of one element: reducing it changes nothing.
     std::vector<std::int64_t> kept, reduced;
+    for (const std::int64_t d : v->squeezed)
+      reduced.push_back(v->perm[static_cast<std::size_t>(d)]);
+    const std::vector<std::int64_t> there = kept_dimensions(v->squeezed, *r);
     for (std::size_t d = 0; d < *r; ++d) {
       const bool goes =
           std::binary_search(list->begin(), list->end(), static_cast<std::int64_t>(d));
-      (goes ? reduced : kept).push_back(v->perm[d]);
+      (goes ? reduced : kept).push_back(v->perm[static_cast<std::size_t>(there[d])]);
     }
     if (!std::is_sorted(kept.begin(), kept.end())) return false;
     std::sort(reduced.begin(), reduced.end());

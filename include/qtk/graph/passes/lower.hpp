@@ -48,11 +48,15 @@ template <storage_format F>
   if (s.rank() == 2) return t;
   const shape matrix{s[0], s.product(1, s.rank())};
   tensor<F> out(matrix);
-  for (std::size_t r = 0; r < t.rows(); ++r)
-    for (std::size_t c = 0; c < t.cols(); ++c) {
-      const std::size_t i = r * t.cols() + c;
-      out.view().set(i / matrix[1], i % matrix[1], t.at(r, c));
-    }
+  if constexpr (!F::packed) {
+    std::copy_n(t.data(), t.elements(), out.data());
+  } else {
+    for (std::size_t r = 0; r < t.rows(); ++r)
+      for (std::size_t c = 0; c < t.cols(); ++c) {
+        const std::size_t i = r * t.cols() + c;
+        out.view().set(i / matrix[1], i % matrix[1], t.at(r, c));
+      }
+  }
   if (!t.quantization().scales.empty()) {
     quantization q = t.quantization();
     // One scale for all, or one for each output channel: a block of whole channels stays one.
