@@ -6,8 +6,8 @@ usage: models.py QTK DATA
 
 The other runtime works without its optimizer, as the file says. A difference is relative to the
 largest value of the output and at most 1e-4 (1e-2 in half precision); where a model quantizes inside,
-sums in another order may round to the next code: then outputs may differ by one step of their grid,
-integers by one. Prints a table; models that ONNX Runtime refuses are named and skipped. Exits 77
+sums in another order may round to the next code: then one element in 1000 may differ by a twentieth of
+the largest, integers by one. Prints a table; models that ONNX Runtime refuses are named and skipped. Exits 77
 where onnxruntime, onnx, numpy or the data are missing.
 """
 import glob
@@ -93,13 +93,17 @@ def difference(got, expected):
     return relative, apart == 0 if expected.dtype.kind in "iub" else relative <= bound
 
 
-def one_step(got, expected):
-    """Whether the two differ by at most one step of the grid that the expected values lie on."""
+def rounded_otherwise(got, expected):
+    """How many elements differ by more than the bound, where they may: a sum on the edge of a code
+    that falls to the other side moves what is computed from it. At most one in 1000, or one at all,
+    by a twentieth of the largest value, integers by one. None where it is more."""
+    a, b = got.astype(np.float64), expected.astype(np.float64)
     if got.shape != expected.shape:
-        return False
-    levels = np.unique(expected.astype(np.float64))
-    step = 1.0 if expected.dtype.kind in "iu" else np.diff(levels).min() if levels.size > 1 else 0.0
-    return bool(np.abs(got.astype(np.float64) - expected).max() <= 1.01 * step)
+        return None
+    apart, top = np.abs(a - b), np.abs(b).max()
+    integer = expected.dtype.kind in "iu"
+    count = int((apart > (0 if integer else BOUND * top)).sum())
+    return count if count <= max(1, b.size // 1000) and apart.max() <= (1 if integer else top / 20) else None
 
 
 def compare(qtk, path, session, feeds):
@@ -115,8 +119,9 @@ def compare(qtk, path, session, feeds):
         return worst, "ok"
     rounds = any(n.op_type in QUANTIZING
                  for n in onnx.load(path, load_external_data=False).graph.node)
-    if rounds and all(one_step(a, b) for a, b in zip(got, expected)):
-        return worst, "ok, within one code"
+    moved = [rounded_otherwise(a, b) for a, b in zip(got, expected)] if rounds else [None]
+    if None not in moved:
+        return worst, f"ok, {sum(moved)} of {sum(b.size for b in expected)} round otherwise"
     return worst, "DIFFERS"
 
 
