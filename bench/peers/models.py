@@ -95,7 +95,7 @@ def files(program, path, form, folder):
     """(qtk's file, ONNX Runtime's)."""
     if form == "fp32":
         return path, path
-    ours, theirs = (os.path.join(folder, f"{os.path.basename(path)}.{who}") for who in ("qtk", "ort"))
+    ours, theirs = (os.path.join(folder, f"{who}.{os.path.basename(path)}") for who in ("qtk", "ort"))
     subprocess.run([program, "quantize", path, "--to", "int8-dynamic", "-o", ours], check=True,
                    capture_output=True)
     import logging
