@@ -9,10 +9,12 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <qtk/graph/convert.hpp>
 #include <span>
 #include <string_view>
 
 #include "digits.hpp"
+#include "npy.hpp"
 #include "qtk/core/file.hpp"
 
 namespace qtk_cli {
@@ -184,77 +186,24 @@ std::optional<bytes> zip_member(const bytes& zip, std::string_view wanted,
   return std::nullopt;
 }
 
-npy_array parse_npy(const bytes& b, const std::string& where) {
-  QTK_CHECK(b.size() >= 12 && std::memcmp(b.data(), "\x93NUMPY", 6) == 0, where, "is not .npy");
-  const bool v1 = b[6] == std::byte{1};
-  const std::size_t length = v1 ? qtk::load_unaligned<std::uint16_t>(b.data() + 8)
-                                : qtk::load_unaligned<std::uint32_t>(b.data() + 8);
-  const std::size_t begin = (v1 ? 10 : 12) + length;
-  QTK_CHECK(begin <= b.size(), where, "is truncated");
-  const std::string_view header(reinterpret_cast<const char*>(b.data()) + (v1 ? 10 : 12), length);
-  const auto after = [&](std::string_view key) {
-    const std::size_t at = header.find(key);
-    QTK_CHECK(at != std::string_view::npos, where, "header lacks ", key);
-    return header.substr(at + key.size());
-  };
-  QTK_CHECK(after("'fortran_order':").find("False") < 3, where, "is in Fortran order");
-  npy_array out;
-  std::string_view dims = after("'shape':");
-  dims = dims.substr(std::min(dims.size(), dims.find('(') + 1));
-  dims = dims.substr(0, dims.find(')'));
-  while (!dims.empty()) {
-    const std::size_t digit = dims.find_first_of("0123456789");
-    if (digit == std::string_view::npos) break;
-    std::size_t d = 0;
-    const auto end = std::from_chars(dims.data() + digit, dims.data() + dims.size(), d).ptr;
-    out.dims.push_back(d);
-    dims.remove_prefix(static_cast<std::size_t>(end - dims.data()));
-  }
-  std::string_view type = after("'descr':");
-  type = type.substr(type.find('\'') + 1);
-  type = type.substr(0, type.find('\''));
-  const std::size_t count = out.dims.elements();
-  const auto read = [&]<class T>(T) {
-    QTK_CHECK(qtk::checked_mul(count, sizeof(T), where) == b.size() - begin, where,
-              b.size() - begin, " bytes of data for shape ", out.dims);
-    for (std::size_t i = 0; i < count; ++i)
-      out.values.push_back(
-          static_cast<float>(qtk::load_unaligned<T>(b.data() + begin + i * sizeof(T))));
-  };
-  if (type == "<f4")
-    read(float{});
-  else if (type == "<f8")
-    read(double{});
-  else if (type == "|u1")
-    read(std::uint8_t{});
-  else if (type == "|i1")
-    read(std::int8_t{});
-  else if (type == "<i4")
-    read(std::int32_t{});
-  else if (type == "<i8")
-    read(std::int64_t{});
-  else
-    qtk::fail(qtk::cat("type '", type, "' is not supported"), where);
-  return out;
-}
-
 data_set load_npz(const std::string& path, std::size_t limit) {
   const bytes zip = qtk::read_file(path, size_limit);
   const auto member = [&](const char* name) {
     auto found = zip_member(zip, qtk::cat(name, ".npy"), path);
     QTK_CHECK(found.has_value(), path, "has no array '", name, "'");
-    return parse_npy(*found, qtk::cat(path, " array '", name, "'"));
+    const qtk::any_tensor array = parse_npy(*found, qtk::cat(path, " array '", name, "'"));
+    return qtk::converted(array, qtk::dtype::fp32).as<qtk::fp32>();
   };
-  npy_array x = member("x");
-  const npy_array y = member("y");
-  QTK_CHECK(x.dims.rank() >= 2 && y.values.size() == x.dims[0], path, "x ", x.dims, " and y ",
-            y.dims, " do not match");
-  data_set data{.source = {}, .sample = {}, .values = std::move(x.values), .labels = {}};
-  for (std::size_t d = 1; d < x.dims.rank(); ++d) data.sample.push_back(x.dims[d]);
-  const std::size_t count = std::min(limit, y.values.size());
-  data.values.resize(count * data.sample.elements());
+  const qtk::tensor<qtk::fp32> x = member("x"), y = member("y");
+  QTK_CHECK(x.shape().rank() >= 2 && y.elements() == x.shape()[0], path, "x ", x.shape(), " and y ",
+            y.shape(), " do not match");
+  data_set data{.source = {}, .sample = {}, .values = {}, .labels = {}};
+  for (std::size_t d = 1; d < x.shape().rank(); ++d) data.sample.push_back(x.shape()[d]);
+  const std::size_t count = std::min(limit, y.elements());
+  const auto first = x.span().begin();
+  data.values.assign(first, first + static_cast<std::ptrdiff_t>(count * data.sample.elements()));
   for (std::size_t i = 0; i < count; ++i)
-    data.labels.push_back(to_label(y.values[i], qtk::cat(path, " sample ", i)));
+    data.labels.push_back(to_label(y.data()[i], qtk::cat(path, " sample ", i)));
   return data;
 }
 
@@ -291,10 +240,6 @@ data_set load_data(const std::string& spec, std::size_t limit) {
   QTK_CHECK(data.count() > 0, spec, "holds no samples");
   data.source = spec;
   return data;
-}
-
-npy_array load_npy(const std::string& path) {
-  return parse_npy(qtk::read_file(path, size_limit), path);
 }
 
 void preprocess(data_set& data, const preprocessing& p) {

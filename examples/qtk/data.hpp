@@ -34,13 +34,6 @@ struct preprocessing {
 /// qtk::error names the file and what is wrong with it.
 data_set load_data(const std::string& spec, std::size_t limit);
 
-/// A numpy .npy array of a C-ordered little-endian number type, as floats.
-struct npy_array {
-  qtk::shape dims;
-  std::vector<float> values;
-};
-npy_array load_npy(const std::string& path);
-
 void preprocess(data_set& data, const preprocessing& p);
 
 /// Samples [first, first + count) as a batch: (count, sample...), the tail repeating the last

@@ -1,54 +1,77 @@
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <qtk/onnx.hpp>
 
-#include "formats.hpp"
+#include "npy.hpp"
 #include "options.hpp"
 
 namespace qtk_cli {
 namespace {
 
-/// The bytes of a .npy file (numpy format 1.0) of one tensor.
-std::string to_npy(const qtk::any_tensor& t) {
-  const char* type = t.is<qtk::fp32>()    ? "<f4"
-                     : t.is<qtk::int64>() ? "<i8"
-                     : t.is<qtk::int32>() ? "<i4"
-                                          : nullptr;
-  QTK_CHECK(type != nullptr, "output", "of ", qtk::name(t.dtype()), " cannot be written as .npy");
-  std::string dims;
-  for (const std::size_t d : t.shape()) dims += qtk::cat(d, ", ");
-  std::string header =
-      qtk::cat("{'descr': '", type, "', 'fortran_order': False, 'shape': (", dims, "), }");
-  header.append(63 - (10 + header.size()) % 64, ' ');
-  header += '\n';
-  std::string out("\x93NUMPY\x01\x00", 8);
-  out += static_cast<char>(header.size() & 0xff);
-  out += static_cast<char>(header.size() >> 8);
-  out += header;
-  out.append(reinterpret_cast<const char*>(t.data()), t.size_bytes());
-  return out;
+/// "name=file.npy", or a file alone for the first input that has none yet.
+std::vector<qtk::any_tensor> load_inputs(const qtk::model& m,
+                                         const std::vector<std::string>& given) {
+  std::vector<std::optional<qtk::any_tensor>> found(m.inputs.size());
+  for (const std::string& word : given) {
+    const std::size_t equals = word.find('=');
+    const auto named = std::find_if(m.inputs.begin(), m.inputs.end(), [&](const auto& v) {
+      return equals != std::string::npos && v.name == word.substr(0, equals);
+    });
+    auto at = found.begin() + (named - m.inputs.begin());
+    if (named == m.inputs.end()) at = std::find(found.begin(), found.end(), std::nullopt);
+    QTK_CHECK(at != found.end(), "--input", "'", word, "' is one more than the model has");
+    *at = load_npy(named == m.inputs.end() ? word : word.substr(equals + 1));
+  }
+  std::vector<qtk::any_tensor> inputs;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    QTK_CHECK(found[i], "--input", "none for '", m.inputs[i].name, "', ", m.inputs[i]);
+    inputs.push_back(*std::move(found[i]));
+  }
+  return inputs;
 }
 
 }  // namespace
 
 void add_run(CLI::App& app) {
   struct arguments {
-    std::string model, input, output;
+    std::string model, output;
+    std::vector<std::string> inputs;
+    std::size_t runs = 1;
+    thread_option threads;
   };
-  auto* command = app.add_subcommand("run", "one run on an array from a .npy file");
+  auto* command = app.add_subcommand("run", "runs a model on arrays from .npy files");
   const auto a = std::make_shared<arguments>();
   command->add_option("model", a->model, "ONNX file")->required();
-  command->add_option("--input", a->input, ".npy of the model's one fp32 input")->required();
-  command->add_option("--output", a->output, "writes OUTPUT.0.npy, OUTPUT.1.npy, ...")->required();
+  command->add_option("--input", a->inputs, "[NAME=]FILE.npy, one for each input of the model");
+  command->add_option("--output", a->output, "writes OUTPUT.0.npy, OUTPUT.1.npy, ...");
+  command->add_option("--runs", a->runs, "prints the median time of so many runs")
+      ->check(CLI::Range(1, 1000000));
+  a->threads.add_to(*command);
   command->callback([a] {
-    const npy_array x = load_npy(a->input);
+    using clock = std::chrono::steady_clock;
+    const auto begin = clock::now();
     const qtk::model m = qtk::onnx::load(a->model);
-    const qtk::session session(m, {.shapes = {x.dims}});
-    qtk::tensor<qtk::fp32> in(x.dims);
-    std::copy(x.values.begin(), x.values.end(), in.data());
-    const qtk::any_tensor input(std::move(in));
-    const auto outputs = session.run(std::span(&input, 1));
+    const std::vector<qtk::any_tensor> inputs = load_inputs(m, a->inputs);
+    std::vector<qtk::shape> shapes;
+    for (const qtk::any_tensor& t : inputs) shapes.push_back(t.shape());
+    const qtk::session session(m, {.executor = a->threads.executor(), .shapes = shapes});
+    const std::chrono::duration<double, std::milli> start = clock::now() - begin;
+    std::vector<qtk::any_tensor> outputs;
+    std::vector<double> times;
+    for (std::size_t i = 0; i < a->runs; ++i) {
+      const auto before = clock::now();
+      outputs = session.run(inputs);
+      times.push_back(std::chrono::duration<double, std::milli>(clock::now() - before).count());
+    }
+    if (a->runs > 1) {
+      std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(a->runs / 2),
+                       times.end());
+      std::printf("median of %zu runs %.4f ms, start %.1f ms\n", a->runs, times[a->runs / 2],
+                  start.count());
+    }
     std::vector<text_file> files;
-    for (std::size_t i = 0; i < outputs.size(); ++i)
+    for (std::size_t i = 0; !a->output.empty() && i < outputs.size(); ++i)
       files.push_back({qtk::cat(a->output, ".", i, ".npy"), to_npy(outputs[i])});
     write_all(files);
   });

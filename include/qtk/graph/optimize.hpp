@@ -4,9 +4,12 @@
 #include <string_view>
 #include <utility>
 
+#include "qtk/graph/passes/common.hpp"
 #include "qtk/graph/passes/fold.hpp"
 #include "qtk/graph/passes/fuse.hpp"
+#include "qtk/graph/passes/layout.hpp"
 #include "qtk/graph/passes/lower.hpp"
+#include "qtk/graph/passes/recognize.hpp"
 
 namespace qtk::inline QTK_ABI {
 
@@ -15,9 +18,12 @@ namespace qtk::inline QTK_ABI {
 struct pass {
   std::string_view name, what;
   model (*run)(model);
+  /// Makes operators that only a session here knows: not for models that are written to a file.
+  bool own_operators = false;
 };
 
-/// The passes that a session runs before it packs, in order.
+/// The passes that a session runs before it packs, in order. Those that make own operators come
+/// last.
 [[nodiscard]] inline std::span<const pass> default_passes() {
   static constexpr pass table[] = {
       {"remove_dead", "nodes and weights that no output needs", passes::remove_dead},
@@ -27,6 +33,9 @@ struct pass {
       {"fold_constants", "nodes that read only weights run once", passes::fold_constants},
       {"lower_layers", "Conv, Gemm and MatMul on weights become layers", passes::lower_layers},
       {"remove_dead", "what led to the weights that layers now hold", passes::remove_dead},
+      {"remove_duplicates", "nodes that compute the same become one", passes::remove_duplicates},
+      {"move_layouts", "Transpose and Squeeze go behind functions of each element, pairs cancel",
+       passes::move_layouts},
       {"fuse_batch_norm", "BatchNormalization goes into the weights before it",
        passes::fuse_batch_norm},
       {"fuse_bias", "Add of a constant per channel becomes a bias", passes::fuse_bias},
@@ -34,14 +43,29 @@ struct pass {
       {"fuse_activation", "Relu, LeakyRelu and Clip go into the layer before them",
        passes::fuse_activation},
       {"remove_dead", "nodes and weights that no output needs", passes::remove_dead},
+      {"fuse_gelu", "x / 2 * (1 + erf(x / sqrt(2))), or with tanh, by its parts becomes Gelu",
+       passes::fuse_gelu, true},
+      {"fuse_layer_norm", "LayerNormalization is recognized by its parts", passes::fuse_layer_norm,
+       true},
+      {"fuse_lookup", "a layer of OneHot reads rows of its weights", passes::fuse_lookup, true},
   };
   return table;
 }
 
-/// Runs the default passes. Idempotent.
+/// Runs the default passes but those that make own operators, so that the model can be written.
+/// Idempotent.
 [[nodiscard]] inline model optimize(model m) {
-  for (const pass& p : default_passes()) m = p.run(std::move(m));
+  for (const pass& p : default_passes())
+    if (!p.own_operators) m = p.run(std::move(m));
   sort_nodes(m);
+  return m;
+}
+
+/// Runs all default passes, for a session.
+[[nodiscard]] inline model optimize_to_run(model m) {
+  m = optimize(std::move(m));
+  for (const pass& p : default_passes())
+    if (p.own_operators) m = p.run(std::move(m));
   return m;
 }
 

@@ -92,6 +92,7 @@ class execution_plan {
     }
     for (const qtk::node& n : m.nodes) in_node(n, [&] { bind(m, n, how, cache); });
     for (const value_info& out : m.outputs) outputs_.push_back(find(out.name, "graph output"));
+    drop_unread_steps();
     place_values();
   }
 
@@ -156,6 +157,8 @@ class execution_plan {
       late = late || (v != nullptr && (v->where == value::place::late ||
                                        (v->constant == nullptr && definition->needs_value(i))));
     }
+    if (n.is("If") && !constants.empty() && constants[0] != nullptr)
+      return take_branch(m, n, *constants[0], how, cache);
     if (late) {
       if (how.types_only) return;
       s.late = definition;
@@ -189,9 +192,43 @@ class execution_plan {
         s.outputs.push_back(
             add({.type = s.bound.outputs[i]}, i < n.outputs.size() ? n.outputs[i] : std::string()));
       if (s.bound.alias) alias(s);
-      if (packed_.insert(s.bound.packed.get()).second) packed_bytes_ += s.bound.packed_bytes;
       steps_.push_back(std::move(s));
     }
+  }
+
+  /// An If whose condition is known is its branch: nodes of this plan, under names of their own.
+  void take_branch(const model& m, const qtk::node& n, const any_tensor& condition,
+                   const options& how, binding_cache& cache) {
+    QTK_CHECK(condition.is<boolean>() && condition.shape().elements() == 1, n.label(),
+              "condition is ", name(condition.dtype()), " ", condition.shape());
+    const char* key = condition.as<boolean>().data()[0] != 0 ? "then_branch" : "else_branch";
+    const auto* graph = n.find<std::shared_ptr<const subgraph>>(key);
+    QTK_CHECK(graph != nullptr && *graph != nullptr, n.label(), "attribute '", key, "' is missing");
+    const qtk::model& body = (*graph)->body;
+    const std::vector<std::size_t>& captured = (*graph)->captured;
+    QTK_CHECK(body.inputs.size() == captured.size() && body.outputs.size() >= n.outputs.size(),
+              n.label(), "its body takes ", body.inputs.size(), " inputs and gives ",
+              body.outputs.size());
+    std::unordered_map<std::string, std::string> outside;
+    for (std::size_t i = 0; i < captured.size(); ++i)
+      outside.emplace(body.inputs[i].name, n.inputs.at(captured[i]));
+    const std::string inside = cat(n.outputs.at(0), "/", key, "/");
+    const auto renamed = [&](const std::string& v) {
+      const auto it = outside.find(v);
+      return v.empty() ? v : it != outside.end() ? it->second : inside + v;
+    };
+    for (const auto& [weight_name, w] : body.weights)
+      add({.type = {w->dtype(), w->shape()}, .where = value::place::constant, .constant = w.get()},
+          inside + weight_name);
+    for (const qtk::node& part : body.nodes) {
+      qtk::node& copy = taken_.emplace_back(part);
+      for (std::string& v : copy.inputs) v = renamed(v);
+      for (std::string& v : copy.outputs) v = renamed(v);
+      in_node(copy, [&] { bind(m, copy, how, cache); });
+    }
+    for (std::size_t i = 0; i < n.outputs.size(); ++i)
+      if (!n.outputs[i].empty())
+        ids_[n.outputs[i]] = find(renamed(body.outputs[i].name), n.label());
   }
 
   /// For types alone: what cannot be bound leaves what it makes without one.
@@ -245,6 +282,24 @@ class execution_plan {
       if (!n.outputs[i].empty()) keep(std::move(results[i]), n.outputs[i]);
   }
 
+  /// Who asks only for the shape of a value has it already.
+  void drop_unread_steps() {
+    std::vector<bool> wanted(values_.size());
+    for (const std::size_t v : outputs_) wanted[v] = true;
+    std::vector<step> kept;
+    for (std::size_t i = steps_.size(); i-- > 0;) {
+      step& s = steps_[i];
+      const bool read = std::any_of(s.outputs.begin(), s.outputs.end(),
+                                    [&](std::size_t v) { return v != absent && wanted[v]; });
+      if (!read) continue;
+      for (const std::size_t v : s.inputs)
+        if (v != absent) wanted[v] = true;
+      kept.push_back(std::move(s));
+    }
+    std::reverse(kept.begin(), kept.end());
+    steps_ = std::move(kept);
+  }
+
   void place_values() {
     // Last step that reads each root; outputs of the graph are read after the last step.
     std::vector<std::size_t> last(values_.size(), 0), first(values_.size(), absent);
@@ -264,7 +319,7 @@ class execution_plan {
     std::vector<lifetime> buffers;
     std::vector<std::size_t> owner;  // value, or steps_.size() past the values: workspace
     for (std::size_t v = 0; v < values_.size(); ++v)
-      if (values_[v].where == value::place::arena && values_[v].root == v) {
+      if (values_[v].where == value::place::arena && values_[v].root == v && first[v] != absent) {
         buffers.push_back({qtk::size_bytes(values_[v].type), first[v], last[v]});
         owner.push_back(v);
       }
@@ -309,12 +364,14 @@ class execution_plan {
 
   void count_constants() {
     std::unordered_set<const any_tensor*> seen;
-    for (const step& s : steps_)
+    for (const step& s : steps_) {
+      if (packed_.insert(s.bound.packed.get()).second) packed_bytes_ += s.bound.packed_bytes;
       for (std::size_t i = 0; i < s.inputs.size(); ++i)
         if (s.inputs[i] != absent && !s.bound.absorbs(i) &&
             values_[s.inputs[i]].constant != nullptr &&
             seen.insert(values_[s.inputs[i]].constant).second)
           constant_bytes_ += values_[s.inputs[i]].constant->size_bytes();
+    }
   }
 
   std::vector<value> values_;
@@ -322,6 +379,7 @@ class execution_plan {
   std::vector<std::size_t> outputs_;
   std::unordered_map<std::string, std::size_t> ids_;
   std::deque<any_tensor> owned_;            // stable addresses
+  std::deque<qtk::node> taken_;             // of branches
   std::unordered_set<const void*> packed_;  // counted already
   std::size_t arena_bytes_ = 0, packed_bytes_ = 0, constant_bytes_ = 0, fold_left_ = 0;
   std::size_t late_values_ = 0;

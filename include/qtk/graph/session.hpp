@@ -35,7 +35,7 @@ struct session_options {
 class session {
  public:
   explicit session(model m, const session_options& options = {})
-      : options_(options), model_(options.optimize ? optimize(std::move(m)) : std::move(m)) {
+      : options_(options), model_(options.optimize ? optimize_to_run(std::move(m)) : std::move(m)) {
     const std::vector<shape> shapes =
         options.shapes.empty() ? input_shapes(model_, options.batch) : options.shapes;
     absorb_weights(*plan(shapes));
@@ -45,7 +45,8 @@ class session {
   struct unbound {};
   /// Not bound to any shapes before the first run; all weights are kept.
   session(model m, const session_options& options, unbound)
-      : options_(options), model_(options.optimize ? optimize(std::move(m)) : std::move(m)) {}
+      : options_(options),
+        model_(options.optimize ? optimize_to_run(std::move(m)) : std::move(m)) {}
   session(const session&) = delete;
   session& operator=(const session&) = delete;
 
@@ -271,6 +272,9 @@ class session {
         keep = keep || !s.bound.absorbs(i);
       }
     for (const value_info& out : model_.outputs) kept[out.name] = true;
+    for (const node& n : model_.nodes)  // other branches may read them
+      for (std::size_t i = n.inputs.size() - n.captures; i < n.inputs.size(); ++i)
+        kept[n.inputs[i]] = true;
     for (const auto& [name, keep] : kept) {
       const auto it = model_.weights.find(name);
       if (keep || it == model_.weights.end()) continue;

@@ -55,6 +55,9 @@ void binary(binary_op op, const shape& a_shape, const T* a, const shape& b_shape
     if (a_shape == b_shape) return kernels.binary[which](dims.elements(), a, b, y);
     if (b_shape.elements() == 1 && a_shape == dims)
       return kernels.binary_scalar[which](dims.elements(), a, *b, y);
+    const bool turns = op == binary_op::add || op == binary_op::multiply;
+    if (turns && a_shape.elements() == 1 && b_shape == dims)
+      return kernels.binary_scalar[which](dims.elements(), b, *a, y);
   }
   const strides from_a = broadcast_strides(a_shape, dims),
                 from_b = broadcast_strides(b_shape, dims);

@@ -9,6 +9,30 @@ namespace qtk::inline QTK_ABI {
 
 enum class pool_kind : std::uint8_t { max, average, average_with_padding };
 
+namespace detail {
+
+/// Row i of the largest elements in each window, over taps [first, last) down: tap by tap, so that
+/// no output asks where its window ends.
+inline void max_row(const window_2d& w, std::size_t first, std::size_t last, const float* plane,
+                    std::size_t i, std::size_t width, std::size_t out_width, float* out) {
+  std::fill_n(out, out_width, -std::numeric_limits<float>::infinity());
+  for (std::size_t a = first; a < last; ++a) {
+    const float* row = plane + (i * w.stride_h + a * w.dilation_h - w.pad_top) * width;
+    for (std::size_t b = 0; b < w.kernel_w; ++b) {
+      const std::size_t tap = b * w.dilation_w;
+      if (width + w.pad_left <= tap) break;
+      const std::size_t begin = tap < w.pad_left ? ceil_div(w.pad_left - tap, w.stride_w) : 0,
+                        end = std::min(out_width, (width - 1 + w.pad_left - tap) / w.stride_w + 1);
+      for (std::size_t j = begin; j < end; ++j) {
+        const float value = row[j * w.stride_w + tap - w.pad_left];
+        out[j] = value > out[j] || value != value ? value : out[j];
+      }
+    }
+  }
+}
+
+}  // namespace detail
+
 /// 2-D pooling of `planes` planes (batch * channels), x (planes, H, W) to y (planes, OH, OW). The
 /// maximum ignores padding; the average divides by the elements inside the input, or, counting the
 /// padding, inside the padded input. `ceil_mode` windows may hang over the padded end.
@@ -35,16 +59,18 @@ inline void pool_2d(pool_kind kind, const window_2d& w, std::size_t planes, std:
     float* out = y + p * out_height * out_width;
     for (std::size_t i = 0; i < out_height; ++i) {
       const span v = inside(i, w.stride_h, w.dilation_h, w.kernel_h, w.pad_top, height);
+      if (kind == pool_kind::max) {
+        detail::max_row(w, v.first, v.last, plane, i, width, out_width, out);
+        out += out_width;
+        continue;
+      }
       for (std::size_t j = 0; j < out_width; ++j) {
         const span h = inside(j, w.stride_w, w.dilation_w, w.kernel_w, w.pad_left, width);
-        float best = -std::numeric_limits<float>::infinity(), sum = 0.0f;
+        float sum = 0.0f;
         for (std::size_t a = v.first; a < v.last; ++a) {
           const float* row = plane + (i * w.stride_h + a * w.dilation_h - w.pad_top) * width;
-          for (std::size_t b = h.first; b < h.last; ++b) {
-            const float value = row[j * w.stride_w + b * w.dilation_w - w.pad_left];
-            best = value > best || value != value ? value : best;
-            sum += value;
-          }
+          for (std::size_t b = h.first; b < h.last; ++b)
+            sum += row[j * w.stride_w + b * w.dilation_w - w.pad_left];
         }
         std::size_t count = (v.last - v.first) * (h.last - h.first);
         if (kind == pool_kind::average_with_padding) {
@@ -55,9 +81,7 @@ inline void pool_2d(pool_kind kind, const window_2d& w, std::size_t planes, std:
               inside(j, w.stride_w, w.dilation_w, w.kernel_w, 0, width + w.pad_left + w.pad_right);
           count = (pv.last - pv.first) * (ph.last - ph.first);
         }
-        *out++ = kind == pool_kind::max ? best
-                 : count == 0           ? 0.0f
-                                        : sum / static_cast<float>(count);
+        *out++ = count == 0 ? 0.0f : sum / static_cast<float>(count);
       }
     }
   });

@@ -198,6 +198,18 @@ inline bound_node bind_pow(const op_context& ctx) {
   const shape a = ctx.dims(0), b = ctx.dims(1), y = broadcast_shape(a, b);
   const auto s = std::array{broadcast_strides(a, y), broadcast_strides(b, y)};
   bound_node bound{.outputs = {{ctx.in(0).type, y}}, .run = {}};
+  const any_tensor* e = ctx.constant(1);
+  const tensor<fp32>* exponent = e != nullptr ? e->get_if<fp32>() : nullptr;
+  if (ctx.in(0).type == dtype::fp32 && exponent != nullptr && exponent->elements() == 1 &&
+      exponent->data()[0] == 2.0f && y == a) {
+    bound.run = [n = y.elements(), &k = find_elementwise(ctx.target())](const node_buffers& io) {
+      const float* x = io.in<float>(0);
+      k.binary[static_cast<std::size_t>(binary_op::multiply)](n, x, x, io.out<float>());
+    };
+    bound.in_place = 0;
+    count_work(bound, ctx, 1);
+    return bound;
+  }
   const auto number = []<class F>(F) {
     return std::is_arithmetic_v<typename F::value_type> && !F::packed;
   };

@@ -4,11 +4,13 @@
 #include <utility>
 
 #include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/recognized.hpp"
 #include "qtk/graph/ops/window.hpp"
 #include "qtk/ops/conv.hpp"
 #include "qtk/ops/linear.hpp"
 
-/// Binders of the layers that hold packed weights: qtk.Linear and qtk.Conv.
+/// Binders of the layers that hold packed weights, qtk.Linear and qtk.Conv; the table of all
+/// operators of the domain qtk.
 namespace qtk::inline QTK_ABI::graph_ops {
 
 [[nodiscard]] inline activation parse_activation(const node& n) {
@@ -171,7 +173,10 @@ inline bound_node bind_conv(const op_context& ctx) {
 QTK_GRAPH_FUNCTION op_table layer_ops() {
   static constexpr op_definition table[] = {
       {"Conv", qtk_domain, bind_conv, 0, all_inputs ^ input_bit(1)},
+      {"Gelu", qtk_domain, bind_own_gelu, 0, all_inputs},
+      {"LayerNormalization", qtk_domain, bind_own_layer_norm, 0, all_inputs},
       {"Linear", qtk_domain, bind_linear, 0, all_inputs ^ input_bit(1)},
+      {"Lookup", qtk_domain, bind_lookup},
   };
   return table;
 }

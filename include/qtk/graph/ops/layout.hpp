@@ -16,10 +16,14 @@ namespace qtk::inline QTK_ABI::graph_ops {
                                              const strides& from, std::ptrdiff_t first_out,
                                              const strides& to, std::vector<std::byte> fill = {}) {
   const auto size = static_cast<std::ptrdiff_t>(element_size(ctx, ctx.in(0).type));
+  const bool zero = !fill.empty() && std::all_of(fill.begin(), fill.end(),
+                                                 [](std::byte v) { return v == std::byte{0}; });
   bound_node b{.outputs = {{ctx.in(0).type, y}},
                .run = [=, total = y.elements()](const node_buffers& io) {
                  const auto width = static_cast<std::size_t>(size);
-                 if (!fill.empty())
+                 if (zero && total != 0)
+                   std::memset(io.outputs[0], 0, total * width);
+                 else if (!fill.empty())
                    for (std::size_t i = 0; i < total; ++i)
                      std::memcpy(io.outputs[0] + i * width, fill.data(), width);
                  if (dims.elements() != 0)
@@ -166,13 +170,20 @@ inline bound_node bind_transpose(const op_context& ctx) {
   shape y;
   strides from{};
   std::vector<bool> used(x.rank(), false);
+  std::size_t before = 0;
+  bool in_order = true;  // but for dimensions of 1: nothing moves
   for (const std::int64_t p : perm) {
     const std::size_t d = x.axis(p);
     QTK_CHECK(!used[d], ctx.node().label(), "perm repeats ", p);
     used[d] = true;
+    if (x[d] != 1) {
+      in_order = in_order && d >= before;
+      before = d;
+    }
     from[y.rank()] = own[d];
     y.push_back(x[d]);
   }
+  if (in_order && bits(ctx.in(0).type) >= 8) return renamed(ctx, y);
   return strided_copy(ctx, y, y, 0, from, 0, row_major(y));
 }
 

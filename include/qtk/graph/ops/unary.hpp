@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/parts.hpp"
 #include "qtk/kernels/elementwise.hpp"
 
 /// Binders of functions of one tensor, element by element.
@@ -15,8 +16,14 @@ bound_node bind_unary(const op_context& ctx) {
   ctx.expect(0, dtype::fp32);
   const std::size_t n = ctx.dims(0).elements();
   bound_node b{.outputs = {ctx.in(0)},
-               .run = [n, f = find_elementwise(ctx.target()).unary[static_cast<std::size_t>(Op)]](
-                          const node_buffers& io) { f(n, io.in<float>(0), io.out<float>()); },
+               .run =
+                   [n, f = find_elementwise(ctx.target()).unary[static_cast<std::size_t>(Op)]](
+                       const node_buffers& io) {
+                     in_parts(io.executor, n, sizeof(float),
+                              [&](std::size_t begin, std::size_t end) {
+                                f(end - begin, io.in<float>(0) + begin, io.out<float>() + begin);
+                              });
+                   },
                .in_place = 0};
   count_work(b, ctx, 1);
   return b;

@@ -48,11 +48,15 @@ template <storage_format F>
   if (s.rank() == 2) return t;
   const shape matrix{s[0], s.product(1, s.rank())};
   tensor<F> out(matrix);
-  for (std::size_t r = 0; r < t.rows(); ++r)
-    for (std::size_t c = 0; c < t.cols(); ++c) {
-      const std::size_t i = r * t.cols() + c;
-      out.view().set(i / matrix[1], i % matrix[1], t.at(r, c));
-    }
+  if constexpr (!F::packed) {
+    std::copy_n(t.data(), t.elements(), out.data());
+  } else {
+    for (std::size_t r = 0; r < t.rows(); ++r)
+      for (std::size_t c = 0; c < t.cols(); ++c) {
+        const std::size_t i = r * t.cols() + c;
+        out.view().set(i / matrix[1], i % matrix[1], t.at(r, c));
+      }
+  }
   if (!t.quantization().scales.empty()) {
     quantization q = t.quantization();
     // One scale for all, or one for each output channel: a block of whole channels stays one.
@@ -97,6 +101,7 @@ class layer_lowering {
   bool convolution(const node& n) {
     if (const any_tensor* w = m_.find_weight(n.inputs[1])) {
       const shape s = w->shape();
+      if (s.rank() == 3) return convolution_1d(n, s[2]);
       if (s.rank() != 4) return false;
       set_kernel_shape(layer(n, n.inputs[1], false), s[2], s[3]);
       return true;
@@ -117,6 +122,40 @@ class layer_lowering {
     if (s[0] != w->shape()[0] || s.product(1, 4) != w->shape()[1]) return false;
     set_kernel_shape(layer(n, reshape.inputs[0], false), s[2], s[3]);
     return true;
+  }
+
+  /// As one of height 1: the input gets a dimension that the output loses.
+  bool convolution_1d(const node& n, std::size_t kernel) {
+    const auto given = n.integers("kernel_shape");
+    QTK_CHECK(given.empty() || given == std::vector{static_cast<std::int64_t>(kernel)}, n.label(),
+              "kernel_shape differs from weights of ", kernel);
+    const std::string flat = names_.fresh(n.outputs[0] + ":rows_in"),
+                      made = names_.fresh(n.outputs[0] + ":rows");
+    with_axis("Unsqueeze", n, n.inputs[0], flat);
+    node& conv = layer(n, n.inputs[1], false);
+    conv.inputs[0] = flat;
+    conv.outputs[0] = made;
+    conv.attributes.erase("kernel_shape");
+    set_kernel_shape(conv, 1, kernel);
+    for (const char* key : {"strides", "dilations"})
+      if (auto v = n.integers(key); v.size() == 1) {
+        v.insert(v.begin(), 1);
+        conv.attributes.insert_or_assign(key, std::move(v));
+      }
+    if (const auto p = n.integers("pads"); p.size() == 2)
+      conv.attributes.insert_or_assign("pads", std::vector<std::int64_t>{0, p[0], 0, p[1]});
+    with_axis("Squeeze", n, made, n.outputs[0]);
+    return true;
+  }
+  void with_axis(std::string op, const node& n, const std::string& x, const std::string& y) {
+    push(std::move(op), n.name, {x}, y);
+    if (m_.opset() < 13) {
+      out_.back().attributes.emplace("axes", std::vector<std::int64_t>{2});
+      return;
+    }
+    const std::string axes = names_.fresh(y + ":axes");
+    m_.set_weight(axes, tensor<int64>({1}, {2}));
+    out_.back().inputs.push_back(axes);
   }
 
   /// y = alpha * x * w + beta * c. A c of (N) or (1, N) is the bias; any other is added behind the
@@ -196,7 +235,7 @@ class layer_lowering {
 
 /// Turns Conv, Gemm and MatMul with constant weights into layers: qtk.Conv with the weights as the
 /// matrix (O, I / group * kh * kw), qtk.Linear with the weights as (N, K). What a layer cannot say
-/// (a Gemm with transA, a 1-D or 3-D Conv) stays as it is.
+/// (a Gemm with transA, a 3-D Conv) stays as it is.
 inline model lower_layers(model m) { return detail::layer_lowering(std::move(m)).run(); }
 
 }  // namespace qtk::inline QTK_ABI::passes
