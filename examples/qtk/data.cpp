@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <qtk/graph/convert.hpp>
 #include <span>
 #include <string_view>
 
@@ -239,6 +240,17 @@ data_set load_data(const std::string& spec, std::size_t limit) {
   QTK_CHECK(data.count() > 0, spec, "holds no samples");
   data.source = spec;
   return data;
+}
+
+data_set slice(const data_set& data, std::size_t first, std::size_t count) {
+  const auto part = [&](const auto& v, std::size_t per_sample) {
+    const auto begin = v.begin() + static_cast<std::ptrdiff_t>(first * per_sample);
+    return std::vector(begin, begin + static_cast<std::ptrdiff_t>(count * per_sample));
+  };
+  return {.source = data.source,
+          .sample = data.sample,
+          .values = part(data.values, data.sample.elements()),
+          .labels = data.labels.empty() ? data.labels : part(data.labels, 1)};
 }
 
 void preprocess(data_set& data, const preprocessing& p) {

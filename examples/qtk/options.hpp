@@ -20,7 +20,8 @@ struct data_options {
   std::size_t limit = 10000;
 
   void add_to(CLI::App& app, bool required);
-  data_set load() const;
+  /// `more` samples beyond the limit, where there are so many.
+  data_set load(std::size_t more = 0) const;
 };
 
 /// --threads: one pool for the program, none for one thread.

@@ -9,8 +9,14 @@
 ///     qtk::session session(small);                              // packs, plans memory
 ///     qtk::tensor<qtk::fp32> x({1, 1, 28, 28});
 ///     auto y = session.run(x);
+///
+/// By data (quantize_static, GPTQ and others): qtk/calibrate.hpp is for tensors,
+///     qtk::calibrator seen(model);
+///     seen.observe({&batch, 1});                                // as often as there is data
+///     auto fixed = qtk::quantize_static<qtk::int8>(model, seen);
 ///     std::size_t bytes = session.memory(qtk::input_shapes(session.graph())).total();
 
+#include "qtk/graph/passes/calibrated.hpp"
 #include "qtk/graph/passes/prune.hpp"
 #include "qtk/graph/passes/quantize.hpp"
 #include "qtk/graph/session.hpp"

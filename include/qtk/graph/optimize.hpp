@@ -7,6 +7,7 @@
 #include "qtk/graph/passes/fold.hpp"
 #include "qtk/graph/passes/fuse.hpp"
 #include "qtk/graph/passes/lower.hpp"
+#include "qtk/graph/passes/static_inputs.hpp"
 
 namespace qtk::inline QTK_ABI {
 
@@ -33,6 +34,8 @@ struct pass {
       {"fuse_residual", "Add of another value becomes a residual", passes::fuse_residual},
       {"fuse_activation", "Relu, LeakyRelu and Clip go into the layer before them",
        passes::fuse_activation},
+      {"fuse_static_inputs", "layers quantize by the scales in the file and multiply integers",
+       passes::fuse_static_inputs},
       {"remove_dead", "nodes and weights that no output needs", passes::remove_dead},
   };
   return table;
