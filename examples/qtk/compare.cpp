@@ -21,7 +21,7 @@ struct arguments {
   std::string model, json, html;
   data_options data;
   thread_option threads;
-  std::size_t batch = 1, runs = 50, samples = 512;
+  std::size_t batch = 1, runs = 50, samples = 0;
   std::string calibration, algorithm;
 };
 
@@ -92,13 +92,13 @@ void compare(arguments& a) {
   for (const std::string& path : {a.json, a.html})  // before minutes of work
     if (!path.empty()) static_cast<void>(qtk::staged_file(path));
   const auto extra = calibrated_formats(a.calibration, a.algorithm);
-  const data_set loaded = a.data.load(a.samples);
-  // What is beyond the samples to judge by serves to calibrate; without any the first of those.
-  const std::size_t judged = std::min(a.data.limit, loaded.count());
-  const data_set data = slice(loaded, 0, judged);
-  const bool apart = loaded.count() > judged;
-  const data_set seen = apart ? slice(loaded, judged, loaded.count() - judged)
-                              : slice(loaded, 0, std::min(a.samples, judged));
+  // Without --samples all are judged, and some of them serve to calibrate.
+  constexpr std::size_t some = 512;
+  data_set data = a.data.load();
+  data_split parts = split(data, a.samples != 0 ? a.samples : some);
+  if (a.samples != 0) data = std::move(parts.rest);
+  const data_set& seen = parts.chosen;
+  QTK_CHECK(data.count() > 0, "--samples", "leaves no samples to judge by");
   const qtk::model trained = with_scores(qtk::onnx::load(a.model));
   const std::size_t batch = allowed_batch(trained, a.batch);
   const auto inputs = sample_inputs(trained, data, batch);
@@ -116,9 +116,9 @@ void compare(arguments& a) {
         std::move(m), qtk::session_options{.executor = a.threads.executor(), .shapes = shapes});
     all.push_back(std::move(c));
     const double done = static_cast<double>(all.size() - 1),
-                 parts = static_cast<double>(all_formats().size() + extra.size());
+                 formats = static_cast<double>(all_formats().size() + extra.size());
     all.back().result = run_all(*all.back().session, data, 32, [&](double fraction) {
-      bar.show(0.6 * (done + fraction) / parts);
+      bar.show(0.6 * (done + fraction) / formats);
     });
     if (all.size() == 1) check_known(all[0].result);
   };
@@ -176,8 +176,7 @@ void compare(arguments& a) {
   std::fputs(qtk::report::comparison_table(table).str().c_str(), stdout);
   if (isatty(STDOUT_FILENO) == 0) return;  // piped: nothing but the table
   std::printf("  int8-static and weights by algorithms: calibrated on %zu samples%s\n",
-              seen.count(),
-              apart ? " that are not judged" : " of those judged: --limit leaves some out");
+              seen.count(), a.samples != 0 ? " that are not judged" : " of those judged");
   for (const std::string& line : qtk::report::notes(table)) std::printf("  %s\n", line.c_str());
   std::printf("%s\n", qtk::report::recommendation(table).c_str());
 }
@@ -201,8 +200,10 @@ void add_compare(CLI::App& app) {
                       "of int8-static: min_max, moving_average, percentile, entropy, mse; all");
   command->add_option("--algorithm", a->algorithm,
                       "add weights of 4 and 3 bits: rtn, clip, hqq, gptq, awq, smoothquant; all");
-  command->add_option("--samples", a->samples, "to calibrate on: those beyond --limit, if any")
-      ->capture_default_str()
+  command
+      ->add_option(
+          "--samples", a->samples,
+          "to calibrate on, spread over the data and not judged then (512 of those judged)")
       ->check(CLI::Range(1, 1000000));
   command->add_option("--json", a->json, "write the numbers here");
   command->add_option("--report", a->html, "write a page with plots and receipts here");

@@ -40,10 +40,10 @@ void data_options::add_to(CLI::App& app, bool required) {
       ->check(CLI::Range(1, 1000000000));
 }
 
-data_set data_options::load(std::size_t more) const {
+data_set data_options::load() const {
   preprocessing p = steps;
   p.scale = parse_fraction(scale, "--scale");
-  data_set data = load_data(spec, limit + more);
+  data_set data = load_data(spec, limit);
   preprocess(data, p);
   return data;
 }

@@ -20,8 +20,7 @@ struct data_options {
   std::size_t limit = 10000;
 
   void add_to(CLI::App& app, bool required);
-  /// `more` samples beyond the limit, where there are so many.
-  data_set load(std::size_t more = 0) const;
+  data_set load() const;
 };
 
 /// --threads: one pool for the program, none for one thread.

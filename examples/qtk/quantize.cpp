@@ -32,8 +32,7 @@ void add_quantize(CLI::App& app) {
     const auto by_data = [&] {
       const calibrated_format format = a->how.resolve(a->format);
       if (a->data.spec.empty()) return make(before, format, nullptr, a->threads.executor());
-      a->data.limit = std::min(a->data.limit, a->how.samples);
-      const data_set data = a->data.load();
+      const data_set data = split(a->data.load(), a->how.samples).chosen;
       return make(before, format, &data, a->threads.executor());
     };
     const qtk::model after = calibrated ? by_data() : find_format(a->format).make(before);
