@@ -14,6 +14,7 @@ void add_quantize(CLI::App& app) {
     data_options data;
     calibration_arguments how;
     thread_option threads;
+    bool nbits = false;
   };
   auto* command = app.add_subcommand("quantize", "write a model in a smaller format");
   const auto a = std::make_shared<arguments>();
@@ -23,6 +24,8 @@ void add_quantize(CLI::App& app) {
   names += "int8-static";
   command->add_option("--to", a->format, names)->required();
   command->add_option("-o,--output", a->output, "ONNX file to write")->required();
+  command->add_flag("--matmul-nbits", a->nbits,
+                    "write linear layers of int4 as ONNX Runtime's MatMulNBits, not in plain ONNX");
   a->data.add_to(*command, false);
   a->how.add_to(*command);
   a->threads.add_to(*command);
@@ -36,7 +39,8 @@ void add_quantize(CLI::App& app) {
       return make(before, format, &data, a->threads.executor());
     };
     const qtk::model after = calibrated ? by_data() : find_format(a->format).make(before);
-    qtk::onnx::save(after, a->output);
+    qtk::onnx::save(a->nbits ? qtk::passes::use_matmul_nbits(qtk::onnx::to_standard(after)) : after,
+                    a->output);
     std::printf("%s: %s of weights, %s in %s\n", a->output.c_str(),
                 qtk::report::human_bytes(qtk::weight_bytes(before)).c_str(),
                 qtk::report::human_bytes(qtk::weight_bytes(after)).c_str(), a->format.c_str());

@@ -219,6 +219,30 @@ TEST_CASE("algorithms for weights in a graph beat rounding to the nearest", "[gr
                     Catch::Contains("needs data"));
 }
 
+TEST_CASE("MatMulNBits holds the same weights as DequantizeLinear", "[graph]") {
+  model m = with_nodes({3, 70}, {make_node("MatMul", {"x", "w"}, "h"),
+                                 make_node("Add", {"h", "b"}, "r"), make_node("Relu", {"r"}, "y")});
+  m.set_weight("w", random_tensor({70, 5}, 3));
+  m.set_weight("b", random_tensor({5}, 4));
+  const auto x = random_tensor({3, 70}, 5);
+  for (const symmetry how : {symmetry::symmetric, symmetry::asymmetric}) {
+    const model q = quantize_weights<int4>(m, {.how = how});
+    const model packed = passes::use_matmul_nbits(onnx::to_standard(q));
+    REQUIRE(count(packed, "MatMulNBits", "com.microsoft") == 1);
+    CHECK(count(packed, "DequantizeLinear") == 0);
+    CHECK(packed.weights.size() == (how == symmetry::symmetric ? 3 : 4));
+    const session back(packed);
+    CHECK(count(back.graph(), "Linear", "qtk") == 1);
+    CHECK(back.graph().nodes.size() == 1);
+    CHECK(distance(back.run(x), session(q).run(x)) == 0.0);
+    // Sizes that a file makes up are left to whoever runs the node.
+    model wrong = packed;
+    for (node& n : wrong.nodes)
+      if (n.op == "MatMulNBits") n.attributes.insert_or_assign("K", std::int64_t{1} << 30);
+    CHECK(count(optimize(wrong), "MatMulNBits", "com.microsoft") == 1);
+  }
+}
+
 TEST_CASE("bias correction takes back the shift of the mean", "[graph]") {
   const model m = with_nodes({64, 40}, {make_node("MatMul", {"x", "w"}, "y")});
   model with = m;

@@ -7,6 +7,7 @@
 #include "qtk/graph/passes/fold.hpp"
 #include "qtk/graph/passes/fuse.hpp"
 #include "qtk/graph/passes/lower.hpp"
+#include "qtk/graph/passes/nbits.hpp"
 #include "qtk/graph/passes/static_inputs.hpp"
 
 namespace qtk::inline QTK_ABI {
@@ -25,6 +26,8 @@ struct pass {
       {"remove_identity", "Identity, and Dropout at inference", passes::remove_identity},
       {"fold_stored_formats", "dequantized weights stay in their stored format",
        passes::fold_stored_formats},
+      {"lower_matmul_nbits", "MatMulNBits becomes MatMul by weights of 4 bits",
+       passes::lower_matmul_nbits},
       {"fold_constants", "nodes that read only weights run once", passes::fold_constants},
       {"lower_layers", "Conv, Gemm and MatMul on weights become layers", passes::lower_layers},
       {"remove_dead", "what led to the weights that layers now hold", passes::remove_dead},
