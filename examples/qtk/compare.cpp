@@ -9,6 +9,7 @@
 #include <qtk/onnx.hpp>
 #include <qtk/report.hpp>
 
+#include "calibrated.hpp"
 #include "evaluate.hpp"
 #include "formats.hpp"
 #include "options.hpp"
@@ -20,7 +21,8 @@ struct arguments {
   std::string model, json, html;
   data_options data;
   thread_option threads;
-  std::size_t batch = 1, runs = 50;
+  std::size_t batch = 1, runs = 50, samples = 0;
+  std::string calibration, algorithm;
 };
 
 std::string today() {
@@ -34,7 +36,8 @@ std::string file_name(const std::string& path) { return path.substr(path.rfind('
 
 /// A format being weighed.
 struct candidate {
-  const format_choice* format;
+  std::string name;
+  std::size_t stored_bytes;  // what was stored, not what is packed: the size of a file
   std::unique_ptr<qtk::session> session;
   answers result;
   std::vector<double> ns;
@@ -44,7 +47,7 @@ struct candidate {
 std::string note(const candidate& c, const qtk::report::comparison& all,
                  const qtk::report::variant& v) {
   const double speed = all.speed_up(v);
-  const std::string name(c.format->name);
+  const std::string& name = c.name;
   if (name == "pruned50")
     return "zeros are stored and multiplied like any weight: not smaller and not faster until a "
            "sparse format holds them";
@@ -54,7 +57,7 @@ std::string note(const candidate& c, const qtk::report::comparison& all,
         "%.2fx the time of fp32 here: each group of 32 weights is scaled by itself, which costs "
         "more than integer products save",
         1.0 / speed);
-  if (name == "pruned50+int8" || name == "int8-dynamic")
+  if (name == "pruned50+int8" || name == "int8-dynamic" || name.starts_with("int8-static"))
     return qtk::report::format(
         "%.2fx the time of fp32 here: layers this small spend more on quantizing "
         "activations than integer products save",
@@ -82,13 +85,20 @@ qtk::report::receipt_section receipt_of(const candidate& c, std::span<const qtk:
   qtk::profile::enable();
   for (std::size_t i = 0; i < runs; ++i) static_cast<void>(c.session->run(inputs));
   qtk::profile::enable(false);
-  return {std::string(c.format->name), qtk::profile::receipt(peaks)};
+  return {c.name, qtk::profile::receipt(peaks)};
 }
 
 void compare(arguments& a) {
   for (const std::string& path : {a.json, a.html})  // before minutes of work
     if (!path.empty()) static_cast<void>(qtk::staged_file(path));
-  const data_set data = a.data.load();
+  const auto extra = calibrated_formats(a.calibration, a.algorithm);
+  // Without --samples all are judged, and some of them serve to calibrate.
+  constexpr std::size_t some = 512;
+  data_set data = a.data.load();
+  data_split parts = split(data, a.samples != 0 ? a.samples : some);
+  if (a.samples != 0) data = std::move(parts.rest);
+  const data_set& seen = parts.chosen;
+  QTK_CHECK(data.count() > 0, "--samples", "leaves no samples to judge by");
   const qtk::model trained = with_scores(qtk::onnx::load(a.model));
   const std::size_t batch = allowed_batch(trained, a.batch);
   const auto inputs = sample_inputs(trained, data, batch);
@@ -96,18 +106,25 @@ void compare(arguments& a) {
 
   const progress bar("comparing");
   std::vector<candidate> all;
-  for (const format_choice& f : all_formats()) {
-    candidate c{.format = &f, .session = nullptr, .result = {}, .ns = {}};
+  const auto weigh = [&](std::string name, qtk::model m) {
+    candidate c{.name = std::move(name),
+                .stored_bytes = qtk::weight_bytes(m),
+                .session = nullptr,
+                .result = {},
+                .ns = {}};
     c.session = std::make_unique<qtk::session>(
-        f.make(trained), qtk::session_options{.executor = a.threads.executor(), .shapes = shapes});
+        std::move(m), qtk::session_options{.executor = a.threads.executor(), .shapes = shapes});
     all.push_back(std::move(c));
     const double done = static_cast<double>(all.size() - 1),
-                 parts = static_cast<double>(all_formats().size());
+                 formats = static_cast<double>(all_formats().size() + extra.size());
     all.back().result = run_all(*all.back().session, data, 32, [&](double fraction) {
-      bar.show(0.6 * (done + fraction) / parts);
+      bar.show(0.6 * (done + fraction) / formats);
     });
     if (all.size() == 1) check_known(all[0].result);
-  }
+  };
+  for (const format_choice& f : all_formats()) weigh(std::string(f.name), f.make(trained));
+  for (const calibrated_format& f : extra)
+    weigh(f.name, make(trained, f, &seen, a.threads.executor()));
   // Latency: all formats in turn, several rounds, so that a slow moment of the machine hits them
   // alike.
   constexpr std::size_t rounds = 5;
@@ -131,9 +148,8 @@ void compare(arguments& a) {
                                 .variants = {}};
   for (const candidate& c : all) {
     const qtk::profile::timing t = qtk::profile::summarize(c.ns);
-    // What was stored, not what is packed: the size of a file.
-    table.variants.push_back({.name = std::string(c.format->name),
-                              .size_bytes = qtk::weight_bytes(c.format->make(trained)),
+    table.variants.push_back({.name = c.name,
+                              .size_bytes = c.stored_bytes,
                               .median_ms = t.median * 1e-6,
                               .p95_ms = t.p95 * 1e-6,
                               .accuracy = accuracy(c.result, data),
@@ -150,7 +166,7 @@ void compare(arguments& a) {
     const qtk::profile::peaks peaks = qtk::measure_peaks(isa, a.threads.executor());
     std::vector<qtk::report::receipt_section> receipts;
     for (const candidate& c : all)
-      if (c.format->name == "fp32" || c.format->name == "int8-dynamic")
+      if (c.name == "fp32" || c.name == "int8-dynamic")
         receipts.push_back(receipt_of(c, inputs, peaks, 20));
     files.push_back({a.html, qtk::report::to_html({table, peaks, std::move(receipts), today()})});
   }
@@ -159,6 +175,8 @@ void compare(arguments& a) {
   write_all(files);
   std::fputs(qtk::report::comparison_table(table).str().c_str(), stdout);
   if (isatty(STDOUT_FILENO) == 0) return;  // piped: nothing but the table
+  std::printf("  int8-static and weights by algorithms: calibrated on %zu samples%s\n",
+              seen.count(), a.samples != 0 ? " that are not judged" : " of those judged");
   for (const std::string& line : qtk::report::notes(table)) std::printf("  %s\n", line.c_str());
   std::printf("%s\n", qtk::report::recommendation(table).c_str());
 }
@@ -178,6 +196,15 @@ void add_compare(CLI::App& app) {
   command->add_option("--runs", a->runs, "timed runs per format, at least")
       ->capture_default_str()
       ->check(CLI::Range(5, 100000));
+  command->add_option("--calibration", a->calibration,
+                      "of int8-static: min_max, moving_average, percentile, entropy, mse; all");
+  command->add_option("--algorithm", a->algorithm,
+                      "add weights of 4 and 3 bits: rtn, clip, hqq, gptq, awq, smoothquant; all");
+  command
+      ->add_option(
+          "--samples", a->samples,
+          "to calibrate on, spread over the data and not judged then (512 of those judged)")
+      ->check(CLI::Range(1, 1000000));
   command->add_option("--json", a->json, "write the numbers here");
   command->add_option("--report", a->html, "write a page with plots and receipts here");
   command->callback([a] { compare(*a); });

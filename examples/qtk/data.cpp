@@ -242,6 +242,22 @@ data_set load_data(const std::string& spec, std::size_t limit) {
   return data;
 }
 
+data_split split(const data_set& data, std::size_t count) {
+  const std::size_t all = data.count(), wanted = std::min(count, all);
+  const std::size_t n = data.sample.elements();
+  const data_set none{.source = data.source, .sample = data.sample, .values = {}, .labels = {}};
+  data_split parts{none, none};
+  for (std::size_t i = 0, taken = 0; i < all; ++i) {
+    const bool take = taken < wanted && i == all * taken / wanted;
+    data_set& to = take ? parts.chosen : parts.rest;
+    const auto first = data.values.begin() + static_cast<std::ptrdiff_t>(i * n);
+    to.values.insert(to.values.end(), first, first + static_cast<std::ptrdiff_t>(n));
+    if (!data.labels.empty()) to.labels.push_back(data.labels[i]);
+    taken += take;
+  }
+  return parts;
+}
+
 void preprocess(data_set& data, const preprocessing& p) {
   const std::size_t channels = data.sample.rank() > 1 ? data.sample[0] : 1;
   const std::size_t per_channel = data.sample.elements() / channels;

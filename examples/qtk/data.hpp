@@ -34,6 +34,12 @@ struct preprocessing {
 /// qtk::error names the file and what is wrong with it.
 data_set load_data(const std::string& spec, std::size_t limit);
 
+/// `count` samples, spread evenly because files are often sorted by class, and the others.
+struct data_split {
+  data_set chosen, rest;
+};
+data_split split(const data_set& data, std::size_t count);
+
 void preprocess(data_set& data, const preprocessing& p);
 
 /// Samples [first, first + count) as a batch: (count, sample...), the tail repeating the last

@@ -95,6 +95,17 @@ answers run_all(const qtk::session& session, const data_set& data, std::size_t b
   return all;
 }
 
+void observe_all(qtk::calibrator& seen, const qtk::model& m, const data_set& data) {
+  check_input(m);
+  const std::size_t size = allowed_batch(m, 32);
+  const bool fixed = m.inputs[0].dims[0].size.has_value();
+  for (std::size_t first = 0; first < data.count(); first += size) {
+    const std::size_t left = data.count() - first;
+    const qtk::any_tensor x(shaped(m, batch(data, first, fixed ? size : std::min(size, left))));
+    seen.observe(std::span(&x, 1));
+  }
+}
+
 void check_known(const answers& a) {
   const auto unknown =
       std::find_if(a.scores.begin(), a.scores.end(), [](float score) { return std::isnan(score); });

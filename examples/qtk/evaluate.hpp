@@ -22,6 +22,9 @@ struct answers {
 answers run_all(const qtk::session& session, const data_set& data, std::size_t batch,
                 const std::function<void(double)>& tick = {});
 
+/// Shows all samples to a calibrator of this model, 32 at a time where its batch is free.
+void observe_all(qtk::calibrator& seen, const qtk::model& m, const data_set& data);
+
 /// qtk::error unless the model has one fp32 input.
 void check_input(const qtk::model& m);
 

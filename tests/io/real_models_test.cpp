@@ -80,3 +80,44 @@ TEST_CASE("trained models keep their accuracy", "[io][real]") {
     CHECK(static_cast<double>(weight_bytes(quantize_dynamic<int4>(m))) < t.int4_size * reference);
   }
 }
+
+TEST_CASE("trained models keep their accuracy when data calibrate them", "[io][real]") {
+  const bool light = std::getenv("QTK_TEST_LIGHT") != nullptr;
+  for (const trained& t : models) {
+    const std::string spec = t.data;
+    const std::size_t colon = spec.find(':') + 1;
+    const auto model_path = data_file(t.model);
+    const auto data_path = data_file(spec.substr(colon));
+    if (!model_path || !data_path) {
+      QTK_SKIP("no " << t.model);
+      continue;
+    }
+    const model m = qtk_cli::with_scores(onnx::load(*model_path));
+    qtk_cli::data_set all =
+        qtk_cli::load_data(spec.substr(0, colon) + *data_path, light ? 200 : 10000);
+    qtk_cli::preprocess(all, {t.scale, t.mean, t.std});
+    const qtk_cli::data_split parts = qtk_cli::split(all, light ? 32 : 512);
+    const qtk_cli::data_set &chosen = parts.chosen, &rest = parts.rest;
+    CAPTURE(t.name);
+    const double noise = light ? 10.0 : 0.0, fp32 = percent(m, rest);
+    for (const calibration how : calibrations) {
+      CAPTURE(name(how));
+      calibrator seen(m, {.activations = any_observer(how, codes_of<uint8>, symmetry::asymmetric)});
+      qtk_cli::observe_all(seen, m, chosen);
+      CHECK(seen.samples() >= chosen.count());
+      CHECK(percent(quantize_static<int8>(m, seen), rest) > fp32 - 0.3 - noise);
+      if (light) break;
+    }
+    calibrator seen(m, {.hessians = true});
+    qtk_cli::observe_all(seen, m, chosen);
+    const auto lost = [&](weight_algorithm a) {
+      return fp32 -
+             percent(quantize_weights<int4>(m, {.algorithm = a, .weights = per_channel(0)}, &seen),
+                     rest);
+    };
+    // The best loses half of what rounding to the nearest does; where that is nothing, little.
+    const double best = std::min(
+        {lost(weight_algorithm::gptq), lost(weight_algorithm::hqq), lost(weight_algorithm::clip)});
+    CHECK(best < std::max(0.5 * lost(weight_algorithm::rtn), 0.05) + noise);
+  }
+}

@@ -10,7 +10,7 @@ cd "$work"
 "$qtk" compare "$digits" --data builtin:digits --limit 300 --runs 5 --json out.json --report out.html \
   >table.txt 2>err.txt
 [ ! -s err.txt ] || { echo "WRONG: piped, and yet on stderr:"; cat err.txt; exit 1; }
-[ "$(wc -l <table.txt)" -eq 11 ] || { echo "WRONG: more or less than header, line and nine rows:"; cat table.txt; exit 1; }
+[ "$(wc -l <table.txt)" -eq 12 ] || { echo "WRONG: more or less than header, line and ten rows:"; cat table.txt; exit 1; }
 head -1 table.txt | grep -q '^variant .*accuracy .*Pareto$'
 ! LC_ALL=C grep -q "[[:cntrl:]]" table.txt
 # No script and nothing from elsewhere: the only addresses are those inside of the page.
@@ -28,7 +28,7 @@ assert list(report) == ["model", "cpu", "isa", "threads", "samples", "variants"]
 assert report["samples"] == 300 and report["threads"] == 1 and report["model"] == "digits.onnx"
 v = {x["name"]: x for x in report["variants"]}
 assert list(v) == ["fp32", "fp16", "bf16", "int8-dynamic", "int8-weight-only", "int4-dynamic",
-                   "int4-weight-only", "pruned50", "pruned50+int8"], list(v)
+                   "int4-weight-only", "pruned50", "pruned50+int8", "int8-static"], list(v)
 for x in v.values():
     assert list(x) == ["name", "size_bytes", "latency_ms", "accuracy", "sqnr_db", "peak_bytes", "pareto"]
     assert 0 < x["latency_ms"]["median"] <= x["latency_ms"]["p95"], x
@@ -44,5 +44,7 @@ assert db["int8-weight-only"] > db["int8-dynamic"] - 1 and db["int8-dynamic"] > 
 assert any(x["pareto"] for x in v.values())
 for n in ("fp16", "bf16"):
     assert v[n]["accuracy"] > v["fp32"]["accuracy"] - 0.004, n
-assert v["int8-dynamic"]["accuracy"] > v["fp32"]["accuracy"] - 0.01
+for n in ("int8-dynamic", "int8-static"):
+    assert v[n]["accuracy"] > v["fp32"]["accuracy"] - 0.01
+assert db["int8-static"] > db["int4-weight-only"], db
 END

@@ -26,7 +26,9 @@ using attribute =
 ///   Linear  (x, w (N, K), bias?, residual?)           y = f(x * w^T + bias + residual)
 ///   Conv    (x, w (O, I, kh, kw), bias?, residual?)   attributes of ONNX Conv
 /// both with `activation` ("relu", "leaky_relu", "clip"; absent: none), `alpha`, `lo`, `hi`, and
-/// `compute` ("int8": activations quantized at run time; absent: fp32).
+/// `compute` ("int8": integer products of uint8 activations and the codes of the weights; absent:
+/// fp32). Activations are quantized by `x_scale` and `x_zero_point`, where they are given, else by
+/// their range at run time.
 inline constexpr std::string_view qtk_domain = "qtk";
 
 struct node {

@@ -9,7 +9,9 @@
 #include "qtk/graph/passes/fuse.hpp"
 #include "qtk/graph/passes/layout.hpp"
 #include "qtk/graph/passes/lower.hpp"
+#include "qtk/graph/passes/nbits.hpp"
 #include "qtk/graph/passes/recognize.hpp"
+#include "qtk/graph/passes/static_inputs.hpp"
 
 namespace qtk::inline QTK_ABI {
 
@@ -30,6 +32,8 @@ struct pass {
       {"remove_identity", "Identity, and Dropout at inference", passes::remove_identity},
       {"fold_stored_formats", "dequantized weights stay in their stored format",
        passes::fold_stored_formats},
+      {"lower_matmul_nbits", "MatMulNBits becomes MatMul by weights of 4 bits",
+       passes::lower_matmul_nbits},
       {"fold_constants", "nodes that read only weights run once", passes::fold_constants},
       {"lower_layers", "Conv, Gemm and MatMul on weights become layers", passes::lower_layers},
       {"remove_dead", "what led to the weights that layers now hold", passes::remove_dead},
@@ -42,6 +46,8 @@ struct pass {
       {"fuse_residual", "Add of another value becomes a residual", passes::fuse_residual},
       {"fuse_activation", "Relu, LeakyRelu and Clip go into the layer before them",
        passes::fuse_activation},
+      {"fuse_static_inputs", "layers quantize by the scales in the file and multiply integers",
+       passes::fuse_static_inputs},
       {"remove_dead", "nodes and weights that no output needs", passes::remove_dead},
       {"fuse_gelu", "x / 2 * (1 + erf(x / sqrt(2))), or with tanh, by its parts becomes Gelu",
        passes::fuse_gelu, true},

@@ -4,6 +4,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -170,23 +171,43 @@ class exporter {
     int left = (linear && bias) + residual + !act.empty();
     const auto output = [&](const char* part) { return left-- == 0 ? y : names_->fresh(y + part); };
     std::string value;
+    const std::string x = input(n);
     if (linear) {
       const std::string w = weights(n, {});
       value = output(":product");
-      add("MatMul", {n.inputs[0], w}, value).name = n.name;
+      add("MatMul", {x, w}, value).name = n.name;
       if (bias) value = add("Add", {value, n.inputs[2]}, output(":sum")).outputs[0];
     } else {
       const std::string w = weights(n, conv_shape(n));
       value = output(":conv");
-      node& conv = add("Conv", {n.inputs[0], w}, value);
+      node& conv = add("Conv", {x, w}, value);
       conv.name = n.name;
       if (bias) conv.inputs.push_back(n.inputs[2]);
       conv.attributes = n.attributes;
-      for (const char* key : {"activation", "alpha", "lo", "hi", "compute"})
+      for (const char* key :
+           {"activation", "alpha", "lo", "hi", "compute", "x_scale", "x_zero_point"})
         conv.attributes.erase(key);
     }
     if (residual) value = add("Add", {value, n.inputs[3]}, output(":residual")).outputs[0];
     if (!act.empty()) activation(n, act, value);
+  }
+
+  /// What the layer multiplies: its input, behind QuantizeLinear and DequantizeLinear where its
+  /// codes are fixed. Layers that quantize a value alike share them.
+  std::string input(const node& n) {
+    const std::string& x = n.inputs[0];
+    const float scale = n.number("x_scale", 0.0f);
+    if (scale == 0.0f) return x;
+    const auto zero = static_cast<std::uint8_t>(n.integer("x_zero_point", 0));
+    auto [at, first] = quantized_.try_emplace({x, scale, zero});
+    if (!first) return at->second;
+    const std::string s = add_weight(x + ":x_scale", tensor<fp32>({}, {scale}));
+    const std::string z = add_weight(x + ":x_zero_point", tensor<uint8>({}, {zero}));
+    const std::string codes = names_->fresh(x + ":x_codes");
+    at->second = names_->fresh(x + ":x_real");
+    add("QuantizeLinear", {x, s, z}, codes);
+    add("DequantizeLinear", {codes, s, z}, at->second);
+    return at->second;
   }
 
   void activation(const node& n, const std::string& act, const std::string& x) {
@@ -301,12 +322,14 @@ class exporter {
     return name;
   }
 
-  /// Which layers quantize their activations at run time is one word about the whole model.
+  /// Which layers quantize their activations at run time is one word about the whole model; those
+  /// of fixed scales say so by QuantizeLinear.
   void write_activations() {
     const node* dynamic = nullptr;
     const node* real = nullptr;
     for (const node& n : from_.nodes) {
       if (!passes::is_layer(n) || quantization_of(weights_of(n)).scales.empty()) continue;
+      if (n.attributes.contains("x_scale")) continue;
       (n.text("compute", "") == "int8" ? dynamic : real) = &n;
     }
     QTK_CHECK(dynamic == nullptr || real == nullptr, real == nullptr ? "" : real->label(),
@@ -322,6 +345,7 @@ class exporter {
   std::optional<passes::value_names> names_;  // once the set is raised
   std::int64_t opset_;
   std::map<std::pair<std::string, std::string>, std::string> made_;
+  std::map<std::tuple<std::string, float, std::uint8_t>, std::string> quantized_;
 };
 
 }  // namespace detail
@@ -331,6 +355,7 @@ class exporter {
 ///   qtk.Linear   MatMul (weights turned to (K, N)), Add of the bias
 ///   qtk.Conv     Conv
 ///   both         Add of the residual; Relu, LeakyRelu or Clip
+///   input        behind QuantizeLinear, DequantizeLinear of uint8 where its scale is fixed
 ///   weights      fp32; fp16, bf16: behind Cast; 8 and 4 bits: behind DequantizeLinear, per tensor,
 ///                per axis or in blocks
 /// The operator set is raised where these need a newer one: 13 for scales along an axis, 21 for 4

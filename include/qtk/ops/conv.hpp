@@ -16,20 +16,21 @@ namespace qtk::inline QTK_ABI {
 ///   x (batch, C, H, W), w as the matrix (O, C / groups * kh * kw), y and residual (batch, O, OH,
 ///   OW)
 /// With integer products each image of x is quantized on the way in: uint8, one scale and zero
-/// point (ONNX DynamicQuantizeLinear).
+/// point, given or by its range (ONNX DynamicQuantizeLinear).
 class conv2d {
  public:
   /// One packed_filters of (O / groups, C / groups * kh * kw) for each group, in order. Shared,
-  /// because one set serves inputs of any size.
-  conv2d(std::shared_ptr<const std::vector<packed_filters>> filters, const window_2d& window)
-      : filters_(std::move(filters)), groups_(*filters_), window_(window) {
+  /// because one set serves inputs of any size. `fixed`: how integer products quantize x.
+  conv2d(std::shared_ptr<const std::vector<packed_filters>> filters, const window_2d& window,
+         const std::optional<block_scale>& fixed = {})
+      : filters_(std::move(filters)), groups_(*filters_), window_(window), fixed_(fixed) {
     QTK_CHECK(!groups_.empty(), "conv2d", "no weights");
     const std::size_t taps = checked_mul(window.kernel_h, window.kernel_w, "conv2d");
     for (const packed_filters& g : groups_)
       QTK_CHECK(
           taps != 0 && g.K() % taps == 0 && g.O() == groups_[0].O() && g.K() == groups_[0].K(),
           "conv2d", "weights (", g.O(), ", ", g.K(), ") for a window of ", taps);
-    if (depthwise_layer::serves(groups_, taps)) depthwise_.emplace(groups_);
+    if (depthwise_layer::serves(groups_, taps)) depthwise_.emplace(groups_, fixed_);
   }
 
   const window_2d& window() const noexcept { return window_; }
@@ -158,7 +159,7 @@ class conv2d {
     if (integer()) {
       const float* const from = x + image * elements;
       const elementwise_kernels& k = find_elementwise(kernel.target);
-      const block_scale q = image_codes(k, elements, from);
+      const block_scale q = image_codes(k, elements, from, fixed_);
       auto* const codes = scratch.take<std::uint8_t>(elements + kernel.nr);
       args.image_scale = q.scale;
       args.image_zero_point = q.zero_point - (kernel.signed_image ? 128 : 0);
@@ -204,6 +205,7 @@ class conv2d {
   std::shared_ptr<const std::vector<packed_filters>> filters_;
   std::span<const packed_filters> groups_;
   window_2d window_;
+  std::optional<block_scale> fixed_;
   std::optional<depthwise_layer> depthwise_;
 };
 

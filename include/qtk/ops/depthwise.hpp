@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,9 +20,10 @@ class depthwise_layer {
     return g.O() == 1 && g.K() == taps && g.group_size() == taps && taps <= max_depthwise_taps;
   }
 
-  explicit depthwise_layer(std::span<const packed_filters> groups)
+  depthwise_layer(std::span<const packed_filters> groups, const std::optional<block_scale>& fixed)
       : kernel_(&find_depthwise(groups[0].kernel().target)),
         integer_(groups[0].kernel().op == conv_op::int8),
+        fixed_(fixed),
         taps_(groups[0].K()),
         weights_(groups.size() * taps_),
         scales_(groups.size()) {
@@ -116,7 +118,7 @@ class depthwise_layer {
       return run(channels.begin, channels.end - channels.begin, x + channels.begin * area, nullptr);
 
     const elementwise_kernels& k = find_elementwise(kernel_->target);
-    const block_scale q = image_codes(k, weights_.size() / taps_ * area, x);
+    const block_scale q = image_codes(k, weights_.size() / taps_ * area, x, fixed_);
     const std::size_t block = block_channels(area);
     auto* const values = scratch.take<float>(block * area);
     auto* const codes = scratch.take<std::uint8_t>(block * area);
@@ -131,6 +133,7 @@ class depthwise_layer {
 
   const depthwise_kernel* kernel_;
   bool integer_;
+  std::optional<block_scale> fixed_;
   std::size_t taps_;
   std::vector<float> weights_, scales_;  // (channels, taps), (channels)
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "qtk/kernels/elementwise.hpp"
@@ -118,10 +119,12 @@ struct image_arrangement {
   }
 };
 
-/// Scale and zero point of an image that is quantized to uint8 on the way in (ONNX
-/// DynamicQuantizeLinear).
+/// Scale and zero point of an image that is quantized to uint8 on the way in: `fixed`, where given,
+/// else by its range (ONNX DynamicQuantizeLinear).
 [[nodiscard]] inline block_scale image_codes(const elementwise_kernels& k, std::size_t elements,
-                                             const float* image) {
+                                             const float* image,
+                                             const std::optional<block_scale>& fixed) {
+  if (fixed) return *fixed;
   value_range range;
   k.minmax(elements, image, &range.lo, &range.hi);
   return choose_params(range, codes_of<uint8>, symmetry::asymmetric);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "qtk/core/executor.hpp"
@@ -44,15 +45,20 @@ struct quantized_activations {
         scales(w.take<float>(rows)),
         zero_points(w.take<std::int32_t>(rows)) {}
 
-  /// Quantizes row r of x (cols floats) by choose_params: asymmetric uint8 for u8_s8 (ONNX
-  /// DynamicQuantizeLinear), symmetric int8 for int4 weights. qtk::error for infinities.
+  /// Quantizes row r of x (cols floats) by `fixed`, where given; else by choose_params: asymmetric
+  /// uint8 for u8_s8 (ONNX DynamicQuantizeLinear), symmetric int8 for int4 weights, qtk::error for
+  /// infinities.
   void quantize_row(const elementwise_kernels& k, gemm_op op, std::size_t r, std::size_t cols,
-                    const float* x) const {
-    value_range range;
-    k.minmax(cols, x, &range.lo, &range.hi);
-    const block_scale b = op == gemm_op::u8_s8
-                              ? choose_params(range, codes_of<uint8>, symmetry::asymmetric)
-                              : choose_params(range, codes_of<int8>, symmetry::symmetric);
+                    const float* x, const std::optional<block_scale>& fixed) const {
+    block_scale b;
+    if (fixed) {
+      b = *fixed;
+    } else {
+      value_range range;
+      k.minmax(cols, x, &range.lo, &range.hi);
+      b = op == gemm_op::u8_s8 ? choose_params(range, codes_of<uint8>, symmetry::asymmetric)
+                               : choose_params(range, codes_of<int8>, symmetry::symmetric);
+    }
     scales[r] = b.scale;
     zero_points[r] = b.zero_point;
     const std::size_t at = r * cols;
@@ -90,7 +96,8 @@ class product_shares {
 
 /// A fully connected layer, y = f(x * w^T + bias + residual), on packed weights.
 ///   x (M, K), w (N, K), y and residual (M, N), all row-major floats
-/// With integer products each row of x is quantized on the way in.
+/// With integer products each row of x is quantized on the way in, by its own range or by given
+/// parameters.
 class linear {
  public:
   linear() = default;
@@ -106,9 +113,12 @@ class linear {
     return activation_bytes(M) + concurrency * per_task_bytes(M);
   }
 
-  /// y rows are `ldy` elements apart, x rows `ldx`. Allocates nothing.
+  /// y rows are `ldy` elements apart, x rows `ldx`. Allocates nothing. `fixed`: how integer
+  /// products quantize x, uint8 codes with int8 weights, int8 with the zero point 0 with int4;
+  /// without it each row is searched for its range.
   void run(std::size_t M, const float* x, std::size_t ldx, float* y, std::size_t ldy,
-           const epilogue& out, void* workspace, executor_ref executor = {}) const {
+           const epilogue& out, void* workspace, executor_ref executor = {},
+           const std::optional<block_scale>& fixed = {}) const {
     const gemm_kernel& kernel = weights_.kernel();
     workspace_cursor scratch(workspace);
     gemm_args args{.M = M,
@@ -129,7 +139,7 @@ class linear {
       executor(ceil_div(M, chunk), [&](std::size_t task) {
         const std::size_t end = std::min(M, (task + 1) * chunk);
         for (std::size_t m = task * chunk; m < end; ++m)
-          q.quantize_row(k, kernel.op, m, args.K, x + m * ldx);
+          q.quantize_row(k, kernel.op, m, args.K, x + m * ldx, fixed);
       });
       args.a = q.codes;
       args.lda = args.K;

@@ -35,6 +35,7 @@ struct awq_options {
   symmetry how = default_symmetry<F>;
   code_range codes = codes_of<F>;
   std::size_t steps = 20;  // alpha = 0, 1 / steps, ..., 1
+  std::size_t taps = 1;    // consecutive k that share a factor: kh * kw of a convolution's channel
 };
 
 template <quantized_format F>
@@ -61,7 +62,14 @@ template <quantized_format F>
                                 const awq_options<F>& o = {}, executor_ref executor = {}) {
   detail::check_channels(h.channels(), w.shape(), "awq");
   const output_error error(w, h, executor);
-  const std::vector<float> magnitudes = h.mean_abs();
+  QTK_CHECK(o.taps > 0 && h.channels() % o.taps == 0, "awq", o.taps, " taps of ", h.channels());
+  std::vector<float> magnitudes = h.mean_abs();
+  for (std::size_t k = 0; k < magnitudes.size(); k += o.taps) {
+    double sum = 0.0;
+    for (std::size_t t = 0; t < o.taps; ++t) sum += static_cast<double>(magnitudes[k + t]);
+    std::fill_n(magnitudes.begin() + static_cast<std::ptrdiff_t>(k), o.taps,
+                static_cast<float>(sum / static_cast<double>(o.taps)));
+  }
   awq_result<F> best;
   for (std::size_t step = 0; step <= o.steps; ++step) {
     const double alpha = step == 0 ? 0.0 : static_cast<double>(step) / static_cast<double>(o.steps);

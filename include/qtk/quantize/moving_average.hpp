@@ -18,9 +18,9 @@ namespace qtk::inline QTK_ABI {
 /// two floats is exact in double: fused or not, the bits are the same.
 class moving_average {
  public:
-  /// qtk::error unless 0 < weight <= 1.
-  explicit moving_average(float weight = 0.01f) : weight_(weight) {
-    QTK_CHECK(weight > 0.0f && weight <= 1.0f, "moving_average", "weight ", weight,
+  /// qtk::error unless 0 < share <= 1, the newest batch's.
+  explicit moving_average(float share = 0.01f) : weight_(share) {
+    QTK_CHECK(share > 0.0f && share <= 1.0f, "moving_average", "weight ", share,
               " is not in (0, 1]");
   }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cmath>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -82,6 +84,19 @@ inline void check_epilogue(const op_context& ctx, std::size_t channels, const sh
   }
 }
 
+/// How a layer with integer products quantizes its input, where the model says so: uint8 codes.
+[[nodiscard]] inline std::optional<block_scale> fixed_input(const op_context& ctx) {
+  const node& n = ctx.node();
+  const float scale = n.number("x_scale", 0.0f);
+  if (scale == 0.0f) return std::nullopt;
+  const std::int64_t zero_point = n.integer("x_zero_point", 0);
+  QTK_CHECK(std::isnormal(scale) && scale > 0.0f && zero_point >= 0 && zero_point <= 255, n.label(),
+            "input of scale ", scale, ", zero point ", zero_point);
+  QTK_CHECK(ctx.constant(1) == nullptr || ctx.constant(1)->is<int8>(), n.label(),
+            "a fixed scale of the input is for int8 weights");
+  return block_scale{scale, static_cast<std::int32_t>(zero_point)};
+}
+
 template <class Kernel>
 [[nodiscard]] std::string kernel_label(const Kernel& k) {
   return cat(k.name, " (", name(k.target), ")");
@@ -110,11 +125,13 @@ inline bound_node bind_linear(const op_context& ctx) {
   return {
       .outputs = {{dtype::fp32, y}},
       .run =
-          [layer, M, N, K, out = fused_epilogue(ctx.node())](const node_buffers& io) {
+          [layer, M, N, K, out = fused_epilogue(ctx.node()),
+           fixed = fixed_input(ctx)](const node_buffers& io) {
             epilogue e = out;
             e.bias = io.in<float>(2);
             e.residual = io.in<float>(3);
-            layer->run(M, io.in<float>(0), K, io.out<float>(), N, e, io.workspace, io.executor);
+            layer->run(M, io.in<float>(0), K, io.out<float>(), N, e, io.workspace, io.executor,
+                       fixed);
           },
       .in_place = ctx.has(3) ? std::optional<std::size_t>(3) : std::nullopt,
       .workspace_bytes = layer->workspace_bytes(M, ctx.concurrency()),
@@ -146,7 +163,7 @@ inline bound_node bind_conv(const op_context& ctx) {
   if (ctx.types_only()) return {.outputs = {{dtype::fp32, y}}, .run = {}};
   const auto filters = ctx.once<std::vector<packed_filters>>(
       packed_name(ctx, groups), [&] { return pack<packed_filters>(ctx, groups); });
-  const auto layer = std::make_shared<const conv2d>(filters, window);
+  const auto layer = std::make_shared<const conv2d>(filters, window, fixed_input(ctx));
   const std::size_t K = w[1];
   return {
       .outputs = {{dtype::fp32, y}},

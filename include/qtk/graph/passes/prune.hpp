@@ -21,7 +21,7 @@ enum class prune_scope : std::uint8_t { layer, global };
                                            prune_scope scope = prune_scope::layer,
                                            const layer_filter& take = {}) {
   if (scope == prune_scope::layer)
-    return passes::rewrite_weights(std::move(m), take, [&](const tensor<fp32>& w) {
+    return passes::rewrite_weights(std::move(m), take, [&](const tensor<fp32>& w, const node&) {
       tensor<fp32> pruned = w;
       apply(pruned, magnitude_mask(w, sparsity));
       return pruned;
@@ -34,7 +34,7 @@ enum class prune_scope : std::uint8_t { layer, global };
       if (const auto* w = passes::floats(m, n, 1); w != nullptr)
         if (place.try_emplace(w, all.size()).second) all.push_back(*w);
   const auto masks = global_magnitude_masks(all, sparsity);
-  return passes::rewrite_weights(std::move(m), take, [&](const tensor<fp32>& w) {
+  return passes::rewrite_weights(std::move(m), take, [&](const tensor<fp32>& w, const node&) {
     tensor<fp32> pruned = w;
     apply(pruned, masks[place.at(&w)]);
     return pruned;
@@ -45,7 +45,7 @@ enum class prune_scope : std::uint8_t { layer, global };
 /// 2, 4). The model is optimized first.
 [[nodiscard]] inline model prune_nm(model model_, std::size_t n, std::size_t m,
                                     const layer_filter& take = {}) {
-  return passes::rewrite_weights(std::move(model_), take, [&](const tensor<fp32>& w) {
+  return passes::rewrite_weights(std::move(model_), take, [&](const tensor<fp32>& w, const node&) {
     tensor<fp32> pruned = w;
     apply(pruned, nm_mask(w, n, m));
     return pruned;

@@ -24,7 +24,7 @@ template <quantized_format F>
 namespace passes {
 
 /// Replaces the fp32 weights of every layer that `take` accepts by make(weights, layer), once for
-/// layers that share them, and calls change(layer) on each.
+/// layers that share them (for the first), and calls change(layer) on each.
 template <class Make, class Change>
 model rewrite_weights(model m, const layer_filter& take, const Make& make, const Change& change) {
   m = optimize(std::move(m));
@@ -37,7 +37,7 @@ model rewrite_weights(model m, const layer_filter& take, const Make& make, const
     auto [at, first] = made.try_emplace(n.inputs[1]);
     if (first) {
       at->second = names.fresh(n.inputs[1] + ":stored");
-      m.set_weight(at->second, in_node(n, [&] { return any_tensor(make(w->as<fp32>())); }));
+      m.set_weight(at->second, in_node(n, [&] { return any_tensor(make(w->as<fp32>(), n)); }));
     }
     n.inputs[1] = at->second;
     change(n);
@@ -58,7 +58,7 @@ template <weight_format F>
 [[nodiscard]] model quantize_weights(model m, const granularity& g,
                                      const layer_filter& take = {}) requires quantized_format<F> {
   return passes::rewrite_weights(
-      std::move(m), take, [&](const tensor<fp32>& w) { return quantize<F>(w, g); },
+      std::move(m), take, [&](const tensor<fp32>& w, const node&) { return quantize<F>(w, g); },
       [](node& n) { n.attributes.erase("compute"); });
 }
 template <quantized_format F>
@@ -68,7 +68,7 @@ template <quantized_format F>
 template <float_format F>
 [[nodiscard]] model quantize_weights(model m, const layer_filter& take = {}) {
   return passes::rewrite_weights(std::move(m), take,
-                                 [](const tensor<fp32>& w) { return quantize<F>(w); });
+                                 [](const tensor<fp32>& w, const node&) { return quantize<F>(w); });
 }
 
 /// Weights stored as F and activations quantized at run time, products in integers: the one-liner
@@ -79,7 +79,7 @@ template <quantized_format F>
 [[nodiscard]] model quantize_dynamic(model m, const granularity& g = default_granularity<F>(),
                                      const layer_filter& take = {}) {
   m = passes::rewrite_weights(
-      std::move(m), take, [&](const tensor<fp32>& w) { return quantize<F>(w, g); },
+      std::move(m), take, [&](const tensor<fp32>& w, const node&) { return quantize<F>(w, g); },
       [](node& n) { n.attributes.insert_or_assign("compute", std::string("int8")); });
   m.metadata.insert_or_assign("qtk.activations", "int8");
   return m;
