@@ -9,6 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <qtk/graph/convert.hpp>
 #include <span>
 #include <string_view>
 
