@@ -22,6 +22,13 @@ namespace {
 
 using qtk::layer_format;
 
+bool is_dynamic(layer_format f) {
+  return f == layer_format::int8_dynamic || f == layer_format::int4_dynamic;
+}
+bool is_weight_only(layer_format f) {
+  return f == layer_format::int8_weight_only || f == layer_format::int4_weight_only;
+}
+
 /// A layer in one format, measured.
 struct measured_format {
   layer_format format = layer_format::fp32;
@@ -120,25 +127,38 @@ class automatic {
                         : std::string("as fast");
     };
     const measured_format& p = l.picked();
-    if (p.format != layer_format::fp32)
-      return qtk::cat(against(p), ", ",
-                      fixed(static_cast<double>(l.fp32().bytes) / static_cast<double>(p.bytes), 1),
-                      "x smaller, ", decibels(p.sqnr_db));
     // The one that would gain most.
     const measured_format* best = nullptr;
     for (const measured_format& f : l.formats)
-      if (f.format != layer_format::fp32 && f.refused.empty() &&
+      if (&f != &p && f.refused.empty() && goes_with_picks(f.format) &&
           (best == nullptr || cost(l, f) < cost(l, *best)))
         best = &f;
+    const bool gains = best != nullptr && cost(l, *best) < cost(l, p);
+    const auto harms = [&] {
+      const std::string other(qtk::name(best->format));
+      return best->drop >= 0.05
+                 ? qtk::cat(other, " would cost ", fixed(best->drop, 1), " points")
+                 : qtk::cat(other, " (", decibels(best->sqnr_db), ") is beyond the bound");
+    };
+    if (p.format != layer_format::fp32)
+      return qtk::cat(against(p), ", ",
+                      fixed(static_cast<double>(l.fp32().bytes) / static_cast<double>(p.bytes), 1),
+                      "x smaller, ", decibels(p.sqnr_db), gains ? "; " + harms() : "");
     if (best == nullptr) return l.formats[1].refused;
-    const std::string other(qtk::name(best->format));
-    if (cost(l, *best) >= cost(l, l.fp32()))
-      return qtk::cat(other, " is ", against(*best), " here (", fixed(l.speed_up(*best), 2), "x)");
-    if (best->drop >= 0.05) return qtk::cat(other, " would cost ", fixed(best->drop, 1), " points");
-    return qtk::cat(other, " (", decibels(best->sqnr_db), ") leaves too little for other layers");
+    if (gains) return harms();
+    return qtk::cat(qtk::name(best->format), " is ", against(*best), " here (",
+                    fixed(l.speed_up(*best), 2), "x)");
   }
 
  private:
+  /// Whether a file can hold a layer in this format beside those picked (see solve()).
+  bool goes_with_picks(layer_format f) const {
+    return std::none_of(layers_.begin(), layers_.end(), [f](const measured_layer& l) {
+      const layer_format p = l.picked().format;
+      return (is_dynamic(p) && is_weight_only(f)) || (is_weight_only(p) && is_dynamic(f));
+    });
+  }
+
   /// What a budget counts, as shares of fp32's, with a little of the other so that ties break its
   /// way. Times within 3 % of fp32's are fp32's: that is noise.
   double cost(const measured_layer& l, const measured_format& f) const {
@@ -244,10 +264,7 @@ class automatic {
       for (const measured_layer& l : layers_) {
         auto& of = all.emplace_back();
         for (const measured_format& f : l.formats) {
-          const bool other = dynamic ? f.format == layer_format::int8_weight_only ||
-                                           f.format == layer_format::int4_weight_only
-                                     : f.format == layer_format::int8_dynamic ||
-                                           f.format == layer_format::int4_dynamic;
+          const bool other = dynamic ? is_weight_only(f.format) : is_dynamic(f.format);
           of.push_back({cost(l, f), other ? std::numeric_limits<double>::infinity()
                                     : f.format == layer_format::fp32 ? 0.0
                                                                      : f.harm()});

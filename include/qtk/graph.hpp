@@ -11,6 +11,8 @@
 ///     auto y = session.run(x);
 ///     std::size_t bytes = session.memory(qtk::input_shapes(session.graph())).total();
 
+#include "qtk/graph/layer_errors.hpp"
+#include "qtk/graph/passes/mixed.hpp"
 #include "qtk/graph/passes/prune.hpp"
 #include "qtk/graph/passes/quantize.hpp"
 #include "qtk/graph/session.hpp"
