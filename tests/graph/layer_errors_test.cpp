@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <qtk/graph/layer_errors.hpp>
 #include <qtk/graph/passes/mixed.hpp>
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "qtk/graph/layer_errors.hpp"
+#include "qtk/quantize/layer_error.hpp"
 #include "qtk/report/svg.hpp"
 #include "qtk/report/table.hpp"
 
