@@ -146,8 +146,7 @@ class automatic {
                       "x smaller, ", decibels(p.sqnr_db), gains ? "; " + harms() : "");
     if (best == nullptr) return l.formats[1].refused;
     if (gains) return harms();
-    return qtk::cat(qtk::name(best->format), " is ", against(*best), " here (",
-                    fixed(l.speed_up(*best), 2), "x)");
+    return qtk::cat(qtk::name(best->format), " is ", against(*best), " here");
   }
 
  private:
