@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <qtk/core/file.hpp>
 #include <qtk/cpu/info.hpp>
-#include <qtk/report/style.hpp>
 #include <qtk/report/svg.hpp>
+#include <qtk/report/svg_file.hpp>
 #include <qtk/report/table.hpp>
 #include <string>
 
@@ -100,20 +100,6 @@ std::string table(const comparison_of_formats& c) {
   return out;
 }
 
-/// The page's style with the variables of its light scheme put in: a file of its own is opened by
-/// programs that draw what has a variable for a color black.
-std::string style_without_variables() {
-  std::string css = report::page_style;
-  const std::string light = css.substr(0, css.find('}'));
-  for (std::size_t at = 0; (at = css.find("var(", at)) != std::string::npos;) {
-    const std::size_t end = css.find(')', at);
-    const std::string name = css.substr(at + 4, end - at - 4) + ": ";
-    const std::size_t value = light.find(name) + name.size();
-    css.replace(at, end + 1 - at, light.substr(value, light.find(';', value) - value));
-  }
-  return css;
-}
-
 /// Bars of the speed-up over fp32, shape by shape.
 std::string picture(const comparison_of_formats& c, const std::string& title) {
   using namespace report;
@@ -148,10 +134,7 @@ std::string picture(const comparison_of_formats& c, const std::string& title) {
              cat(fixed(r.speed_up, 2), "x, ", three_digits(r.ms), " ms"), "tick");
     y += pitch;
   }
-  std::string text = out.str();
-  text.insert(text.find(' '), " xmlns=\"http://www.w3.org/2000/svg\"");
-  text.insert(text.find('\n') + 1, cat("<style>", style_without_variables(), "</style>\n"));
-  return text;
+  return svg_file(out.str());
 }
 
 std::string json(const comparison_of_formats& c, std::size_t threads) {

@@ -188,22 +188,25 @@ std::optional<bytes> zip_member(const bytes& zip, std::string_view wanted,
 
 data_set load_npz(const std::string& path, std::size_t limit) {
   const bytes zip = qtk::read_file(path, size_limit);
-  const auto member = [&](const char* name) {
-    auto found = zip_member(zip, qtk::cat(name, ".npy"), path);
-    QTK_CHECK(found.has_value(), path, "has no array '", name, "'");
+  const auto member = [&](const char* name) -> std::optional<qtk::tensor<qtk::fp32>> {
+    const auto found = zip_member(zip, qtk::cat(name, ".npy"), path);
+    if (!found) return std::nullopt;
     const qtk::any_tensor array = parse_npy(*found, qtk::cat(path, " array '", name, "'"));
     return qtk::converted(array, qtk::dtype::fp32).as<qtk::fp32>();
   };
-  const qtk::tensor<qtk::fp32> x = member("x"), y = member("y");
-  QTK_CHECK(x.shape().rank() >= 2 && y.elements() == x.shape()[0], path, "x ", x.shape(), " and y ",
-            y.shape(), " do not match");
+  const auto samples = member("x"), labels = member("y");
+  QTK_CHECK(samples.has_value(), path, "has no array 'x'");
+  const qtk::tensor<qtk::fp32>& x = *samples;
+  QTK_CHECK(x.shape().rank() >= 2, path, "x ", x.shape(), " has no samples");
+  QTK_CHECK(!labels || labels->elements() == x.shape()[0], path, "x ", x.shape(), " and y ",
+            labels->shape(), " do not match");
   data_set data{.source = {}, .sample = {}, .values = {}, .labels = {}};
   for (std::size_t d = 1; d < x.shape().rank(); ++d) data.sample.push_back(x.shape()[d]);
-  const std::size_t count = std::min(limit, y.elements());
+  const std::size_t count = std::min(limit, x.shape()[0]);
   const auto first = x.span().begin();
   data.values.assign(first, first + static_cast<std::ptrdiff_t>(count * data.sample.elements()));
-  for (std::size_t i = 0; i < count; ++i)
-    data.labels.push_back(to_label(y.data()[i], qtk::cat(path, " sample ", i)));
+  for (std::size_t i = 0; labels && i < count; ++i)
+    data.labels.push_back(to_label(labels->data()[i], qtk::cat(path, " sample ", i)));
   return data;
 }
 

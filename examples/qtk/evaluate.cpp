@@ -67,14 +67,9 @@ answers run_all(const qtk::session& session, const data_set& data, std::size_t b
   const qtk::model& m = session.graph();
   check_input(m);
   const bool decides = deciding_argmax(m) != nullptr;
-  const std::size_t size = allowed_batch(m, batch_size), count = data.count();
   answers all;
-  for (std::size_t first = 0; first < count; first += size) {
-    const std::size_t now = std::min(size, count - first);
-    // A fixed batch is filled up with repeats, which are not counted.
-    const bool fixed = !m.inputs[0].dims.empty() && m.inputs[0].dims[0].size;
-    const std::size_t given = fixed ? size : now;
-    const qtk::any_tensor x(shaped(m, batch(data, first, given)));
+  for_batches(m, data, batch_size, [&](const qtk::any_tensor& x, std::size_t done) {
+    const std::size_t given = x.shape()[0], now = done - all.classes.size();
     const auto outputs = session.run(std::span(&x, 1));
     const auto* classes = decides ? outputs[0].get_if<qtk::int64>() : nullptr;
     QTK_CHECK(classes == nullptr || classes->elements() == given,
@@ -90,8 +85,8 @@ answers run_all(const qtk::session& session, const data_set& data, std::size_t b
                                 ? static_cast<int>(classes->data()[i])
                                 : static_cast<int>(std::max_element(row, row + per_sample) - row));
     }
-    if (tick) tick(static_cast<double>(first + now) / static_cast<double>(count));
-  }
+    if (tick) tick(static_cast<double>(done) / static_cast<double>(data.count()));
+  });
   return all;
 }
 
@@ -130,6 +125,17 @@ double output_sqnr_db(const answers& reference, const answers& a) {
     noise += d * d;
   }
   return noise == 0.0 ? std::numeric_limits<double>::infinity() : 10.0 * std::log10(signal / noise);
+}
+
+void for_batches(const qtk::model& m, const data_set& data, std::size_t wanted,
+                 const std::function<void(const qtk::any_tensor&, std::size_t)>& f) {
+  const std::size_t size = allowed_batch(m, wanted), count = data.count();
+  for (std::size_t first = 0; first < count; first += size) {
+    const std::size_t now = std::min(size, count - first);
+    // A fixed batch is filled up with repeats, which are not counted.
+    f(qtk::any_tensor(shaped(m, batch(data, first, m.inputs[0].dims[0].size ? size : now))),
+      first + now);
+  }
 }
 
 std::vector<qtk::any_tensor> sample_inputs(const qtk::model& m, const data_set& data,

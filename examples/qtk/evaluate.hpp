@@ -41,6 +41,11 @@ double output_sqnr_db(const answers& reference, const answers& a);
 /// else that dimension. qtk::error where the model doesn't say how many dimensions it takes.
 std::size_t allowed_batch(const qtk::model& m, std::size_t wanted);
 
+/// All samples in batches of at most `wanted`, as the input of a model of one input: calls
+/// f(batch, samples done). A fixed batch is filled up with repeats of the last sample.
+void for_batches(const qtk::model& m, const data_set& data, std::size_t wanted,
+                 const std::function<void(const qtk::any_tensor&, std::size_t)>& f);
+
 /// The first samples as the input of a model of one input, in a batch that it allows.
 std::vector<qtk::any_tensor> sample_inputs(const qtk::model& m, const data_set& data,
                                            std::size_t batch);

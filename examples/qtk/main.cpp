@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
                                              ".", qtk::version_patch));
   app.require_subcommand(1);
   qtk_cli::add_compare(app);
+  qtk_cli::add_debug_accuracy(app);
   qtk_cli::add_info(app);
   qtk_cli::add_profile(app);
   qtk_cli::add_quantize(app);

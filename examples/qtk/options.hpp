@@ -45,6 +45,7 @@ void write_all(const std::vector<text_file>& files);
 /// Each subcommand adds itself to the program.
 void add_compare(CLI::App& app);
 void add_cpu(CLI::App& app);
+void add_debug_accuracy(CLI::App& app);
 void add_info(CLI::App& app);
 void add_profile(CLI::App& app);
 void add_quantize(CLI::App& app);

@@ -2,6 +2,7 @@
 #include <qtk/onnx.hpp>
 #include <qtk/report/table.hpp>
 
+#include "auto.hpp"
 #include "calibrated.hpp"
 #include "formats.hpp"
 #include "options.hpp"
@@ -13,6 +14,7 @@ void add_quantize(CLI::App& app) {
     std::string model, format, output;
     data_options data;
     calibration_arguments how;
+    auto_options automatic;
     thread_option threads;
     bool nbits = false;
   };
@@ -22,14 +24,18 @@ void add_quantize(CLI::App& app) {
   std::string names;
   for (const format_choice& f : all_formats()) names += qtk::cat(f.name, ", ");
   names += "int8-static";
-  command->add_option("--to", a->format, names)->required();
+  auto* to = command->add_option("--to", a->format, names);
   command->add_option("-o,--output", a->output, "ONNX file to write")->required();
   command->add_flag("--matmul-nbits", a->nbits,
                     "write linear layers of int4 as ONNX Runtime's MatMulNBits, not in plain ONNX");
   a->data.add_to(*command, false);
   a->how.add_to(*command);
+  a->automatic.add_to(*command);
   a->threads.add_to(*command);
+  command->get_option("--auto")->excludes(to);
   command->callback([a] {
+    if (a->automatic.on) return quantize_auto(a->model, a->output, a->data, a->automatic);
+    QTK_CHECK(!a->format.empty(), "--to", "names no format (or give --auto)");
     const bool calibrated = a->format == "int8-static" || a->how.any();
     const qtk::model before = qtk::onnx::load(a->model);
     const auto by_data = [&] {

@@ -20,7 +20,9 @@
 ///     auto tiny = qtk::quantize_weights<qtk::int4>(
 ///         model, {.algorithm = qtk::weight_algorithm::gptq}, &seen);
 
+#include "qtk/graph/layer_errors.hpp"
 #include "qtk/graph/passes/calibrated.hpp"
+#include "qtk/graph/passes/mixed.hpp"
 #include "qtk/graph/passes/prune.hpp"
 #include "qtk/graph/passes/quantize.hpp"
 #include "qtk/graph/session.hpp"

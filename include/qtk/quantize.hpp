@@ -21,6 +21,7 @@
 #include "qtk/quantize/clip.hpp"
 #include "qtk/quantize/hqq.hpp"
 #include "qtk/quantize/metrics.hpp"
+#include "qtk/quantize/mixed_precision.hpp"
 #include "qtk/quantize/quantize.hpp"
 #include "qtk/quantize/smoothquant.hpp"
 #include "qtk/tensor.hpp"

@@ -81,6 +81,23 @@ refuses "input 'x': is int32 \[N, 2\], data are fp32" compare integers.onnx --da
 printf '0,2,1\n1,nan,4\n' >nan.csv
 refuses "sample 1: the model answers NaN" compare two.onnx --data csv:nan.csv --report out.html
 
+# Layers' errors and formats by measurement.
+refuses "data" debug-accuracy "$digits"
+refuses "unknown format 'int3'" debug-accuracy "$digits" --data builtin:digits --to int3
+refuses "absent.onnx" debug-accuracy "$digits" --data builtin:digits --quantized absent.onnx
+refuses "excludes" debug-accuracy "$digits" --data builtin:digits --quantized "$digits" --to fp32
+refuses "has no layers" debug-accuracy bound.onnx --data csv:two.csv --svg out.svg --json out.json
+refuses "not two forms of one model" debug-accuracy "$digits" --data builtin:digits --limit 20 \
+  --quantized two.onnx
+refuses "needs --data" quantize "$digits" --auto -o out.onnx
+refuses "names no format" quantize "$digits" -o out.onnx
+refuses "excludes" quantize "$digits" --auto --to int8-dynamic --data builtin:digits -o out.onnx
+refuses "--budget" quantize "$digits" --auto --budget money --data builtin:digits -o out.onnx
+refuses "--max-drop" quantize "$digits" --auto --max-drop -1 --data builtin:digits -o out.onnx
+refuses "unknown source" quantize "$digits" --auto --data nonsense -o out.onnx
+refuses "has no layers" quantize columns.onnx --auto --data csv:two.csv -o out.onnx
+refuses "absent/out.json" quantize "$digits" --auto --data builtin:digits -o out.onnx --json absent/out.json
+
 # Nothing is printed of what fails later.
 refuses "Linear 'fc'.*row 0" info nan.onnx
 [ ! -s out.txt ] || { echo "WRONG: info of NaN weights printed half"; wrong=$((wrong + 1)); }
@@ -114,7 +131,7 @@ refuses "--limit" compare "$digits" --data builtin:digits --limit -1
 refuses "" profile "$digits" --shape 1,2
 refuses "--shape" profile "$digits" --shape 1,1,1,1,1,1,1,1,1,1,1,1
 QTK_ISA=sse9 refuses "unknown ISA 'sse9'" cpu
-for written in out.json out.html out.onnx *.tmp*; do
+for written in out.json out.html out.svg out.onnx *.tmp*; do
   [ ! -e $written ] || { echo "WRONG: $written was written"; wrong=$((wrong + 1)); }
 done
 echo "$wrong wrong"

@@ -20,32 +20,49 @@ struct error_metrics {
   double cosine = 1.0;
 };
 
+/// The sums behind error_metrics, over data that come piece by piece: constant memory.
+class error_sums {
+ public:
+  /// qtk::error where the shapes differ.
+  void add(tensor_view<const fp32> reference, tensor_view<const fp32> test) {
+    QTK_CHECK(reference.shape() == test.shape(), "compare", reference.shape(), " with ",
+              test.shape());
+    for (std::size_t r = 0; r < reference.rows(); ++r)
+      for (std::size_t c = 0; c < reference.cols(); ++c) {
+        const double x = reference.row(r)[c], y = test.row(r)[c];
+        xx_ += x * x;
+        yy_ += y * y;
+        xy_ += x * y;
+        noise_ += (x - y) * (x - y);
+        max_abs_ = std::fabs(x - y) > max_abs_ ? std::fabs(x - y) : max_abs_;
+      }
+    n_ += reference.shape().elements();
+  }
+
+  [[nodiscard]] error_metrics result() const {
+    if (n_ == 0) return {};
+    if (std::isnan(noise_)) return {noise_, noise_, noise_, noise_};
+    const double product = std::sqrt(xx_) * std::sqrt(yy_);
+    return {.mse = noise_ / static_cast<double>(n_),
+            .sqnr_db = noise_ == 0.0 ? std::numeric_limits<double>::infinity()
+                                     : 10.0 * std::log10(xx_ / noise_),
+            .max_abs = max_abs_,
+            .cosine = product > 0.0 ? xy_ / product
+                      : xx_ == yy_  ? 1.0
+                                    : 0.0};
+  }
+
+ private:
+  double xx_ = 0.0, yy_ = 0.0, xy_ = 0.0, noise_ = 0.0, max_abs_ = 0.0;
+  std::size_t n_ = 0;
+};
+
 /// qtk::error where the shapes differ.
 [[nodiscard]] inline error_metrics compare(tensor_view<const fp32> reference,
                                            tensor_view<const fp32> test) {
-  QTK_CHECK(reference.shape() == test.shape(), "compare", reference.shape(), " with ",
-            test.shape());
-  double xx = 0.0, yy = 0.0, xy = 0.0, noise = 0.0, max_abs = 0.0;
-  for (std::size_t r = 0; r < reference.rows(); ++r)
-    for (std::size_t c = 0; c < reference.cols(); ++c) {
-      const double x = reference.row(r)[c], y = test.row(r)[c];
-      xx += x * x;
-      yy += y * y;
-      xy += x * y;
-      noise += (x - y) * (x - y);
-      max_abs = std::fabs(x - y) > max_abs ? std::fabs(x - y) : max_abs;
-    }
-  const std::size_t n = reference.shape().elements();
-  if (n == 0) return {};
-  if (std::isnan(noise)) return {noise, noise, noise, noise};
-  const double product = std::sqrt(xx) * std::sqrt(yy);
-  return {.mse = noise / static_cast<double>(n),
-          .sqnr_db = noise == 0.0 ? std::numeric_limits<double>::infinity()
-                                  : 10.0 * std::log10(xx / noise),
-          .max_abs = max_abs,
-          .cosine = product > 0.0 ? xy / product
-                    : xx == yy    ? 1.0
-                                  : 0.0};
+  error_sums sums;
+  sums.add(reference, test);
+  return sums.result();
 }
 
 }  // namespace qtk::inline QTK_ABI

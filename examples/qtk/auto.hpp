@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+
+#include "options.hpp"
+
+namespace qtk_cli {
+
+/// `quantize --auto`: measures each layer in each format on this CPU and picks.
+struct auto_options {
+  bool on = false;
+  double max_drop = 0.5;  // percentage points
+  std::string budget = "latency", json;
+  std::size_t batch = 1, samples = 256;
+  thread_option threads;
+
+  void add_to(CLI::App& app);
+};
+
+/// Reads `model`, writes `output`, and prints a row for each layer with the reason.
+void quantize_auto(const std::string& model, const std::string& output, const data_options& data,
+                   auto_options& options);
+
+}  // namespace qtk_cli
