@@ -180,7 +180,7 @@ class automatic {
   }
 
   answers answer(const qtk::model& m, const data_set& data) {
-    const qtk::session s(m, {.executor = options_.threads.executor()});
+    const qtk::session s(m, {.executor = options_.executor});
     return run_all(s, data, 32);
   }
 
@@ -222,8 +222,7 @@ class automatic {
         if (l.formats[k].refused.empty()) formats[l.output] = l.formats[k].format;
       sessions.push_back(std::make_unique<qtk::session>(
           qtk::quantize_mixed(named, formats),
-          qtk::session_options{.executor = options_.threads.executor(),
-                               .shapes = {inputs_[0].shape()}}));
+          qtk::session_options{.executor = options_.executor, .shapes = {inputs_[0].shape()}}));
     }
     constexpr std::size_t rounds = 7;
     constexpr double round_ms = 40;
@@ -327,8 +326,7 @@ class automatic {
     const qtk::model made = result();
     const auto session = [&](const qtk::model& m) {
       return std::make_unique<qtk::session>(
-          m, qtk::session_options{.executor = options_.threads.executor(),
-                                  .shapes = {inputs_[0].shape()}});
+          m, qtk::session_options{.executor = options_.executor, .shapes = {inputs_[0].shape()}});
     };
     const std::unique_ptr<qtk::session> sessions[] = {session(trained_), session(made)};
     std::vector<double> ns[2];
@@ -381,7 +379,7 @@ std::string to_json(const automatic& a, const std::string& model, const auto_opt
   const json out = {{"model", model},
                     {"cpu", qtk::describe_cpu().name},
                     {"isa", qtk::name(qtk::active_isa())},
-                    {"threads", o.threads.count()},
+                    {"threads", o.executor.concurrency()},
                     {"batch", o.batch},
                     {"samples", a.data().count()},
                     {"budget", o.budget},
@@ -407,11 +405,7 @@ void auto_options::add_to(CLI::App& app) {
   app.add_option("--batch", batch, "samples per run when --auto times")
       ->capture_default_str()
       ->check(CLI::Range(1, 4096));
-  app.add_option("--samples", samples, "samples that --auto tries single layers on")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1000000000));
   app.add_option("--json", json, "write what --auto measured here");
-  threads.add_to(app);
 }
 
 void quantize_auto(const std::string& model, const std::string& output, const data_options& data,

@@ -11,9 +11,11 @@ struct auto_options {
   bool on = false;
   double max_drop = 0.5;  // percentage points
   std::string budget = "latency", json;
-  std::size_t batch = 1, samples = 256;
-  thread_option threads;
+  std::size_t batch = 1;
+  std::size_t samples = 256;  // that single layers are tried on
+  qtk::executor_ref executor = {};
 
+  /// All but samples and executor, which are those of `quantize`.
   void add_to(CLI::App& app);
 };
 

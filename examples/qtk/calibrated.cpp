@@ -58,7 +58,8 @@ void calibration_arguments::add_to(CLI::App& app) {
                           default_calibration, ")"));
   app.add_option("--algorithm", algorithm,
                  "weights: rtn, clip, hqq, gptq, awq or smoothquant (rtn)");
-  app.add_option("--samples", samples, "of the data, to calibrate on")
+  app.add_option("--samples", samples,
+                 "of the data, to calibrate on or, with --auto, to try single layers on")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000000000));
   app.add_option("--bits", bits, "of weights: 8, 4, 3 or 2; 3 and 2 are stored as 4")

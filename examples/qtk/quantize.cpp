@@ -34,7 +34,11 @@ void add_quantize(CLI::App& app) {
   a->threads.add_to(*command);
   command->get_option("--auto")->excludes(to);
   command->callback([a] {
-    if (a->automatic.on) return quantize_auto(a->model, a->output, a->data, a->automatic);
+    if (a->automatic.on) {
+      a->automatic.samples = a->how.samples;
+      a->automatic.executor = a->threads.executor();
+      return quantize_auto(a->model, a->output, a->data, a->automatic);
+    }
     QTK_CHECK(!a->format.empty(), "--to", "names no format (or give --auto)");
     const bool calibrated = a->format == "int8-static" || a->how.any();
     const qtk::model before = qtk::onnx::load(a->model);
