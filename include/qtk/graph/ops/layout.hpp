@@ -317,7 +317,7 @@ QTK_GRAPH_FUNCTION op_table layout_ops() {
       {"NonZero", "", bind_non_zero, all_inputs},
       {"OneHot", "", bind_one_hot, input_bit(1)},
       {"Pad", "", bind_pad, input_bit(1) | input_bit(2) | input_bit(3)},
-      {"Range", "", bind_range, all_inputs},
+      {"Range", "", bind_range, all_inputs, 0, all_inputs},
       {"Reshape", "", bind_reshape, input_bit(1)},
       {"ReverseSequence", "", bind_reverse_sequence, input_bit(1)},
       {"Scatter", "", bind_scatter_elements},
