@@ -25,7 +25,8 @@ BOUND = 1e-4
 CODE_BOUND = 2e-2
 FORMATS = ["fp16", "bf16", "int8-weight-only", "int4-weight-only", "pruned50", "int8-static",
            "int8-static --per-tensor --symmetric --equalize", "int4-weight-only --algorithm gptq",
-           "int4-weight-only --algorithm hqq --bits 3"]
+           "int4-weight-only --algorithm hqq --bits 3",
+           "int4-weight-only --algorithm hqq --matmul-nbits"]
 
 
 def run_qtk(qtk, model, x, folder):

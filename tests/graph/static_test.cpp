@@ -215,7 +215,7 @@ TEST_CASE("algorithms for weights in a graph beat rounding to the nearest", "[gr
       CHECK(loss(weight_algorithm::smoothquant, bits, g) < 4.0 * rtn);
       CHECK(loss(weight_algorithm::hqq, bits, g) < 2.0 * rtn);
     }
-  CHECK_THROWS_WITH(quantize_weights<int4>(m, {.algorithm = weight_algorithm::gptq}),
+  CHECK_THROWS_WITH(quantize_weights(m, weight_options<int4>{.algorithm = weight_algorithm::gptq}),
                     Catch::Contains("needs data"));
 }
 
@@ -226,7 +226,7 @@ TEST_CASE("MatMulNBits holds the same weights as DequantizeLinear", "[graph]") {
   m.set_weight("b", random_tensor({5}, 4));
   const auto x = random_tensor({3, 70}, 5);
   for (const symmetry how : {symmetry::symmetric, symmetry::asymmetric}) {
-    const model q = quantize_weights<int4>(m, {.how = how});
+    const model q = quantize_weights(m, weight_options<int4>{.how = how});
     const model packed = passes::use_matmul_nbits(onnx::to_standard(q));
     REQUIRE(count(packed, "MatMulNBits", "com.microsoft") == 1);
     CHECK(count(packed, "DequantizeLinear") == 0);
