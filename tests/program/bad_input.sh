@@ -86,7 +86,7 @@ refuses "data" debug-accuracy "$digits"
 refuses "unknown format 'int3'" debug-accuracy "$digits" --data builtin:digits --to int3
 refuses "absent.onnx" debug-accuracy "$digits" --data builtin:digits --quantized absent.onnx
 refuses "excludes" debug-accuracy "$digits" --data builtin:digits --quantized "$digits" --to fp32
-refuses "has no layers" debug-accuracy bound.onnx --data csv:two.csv --svg out.svg --json out.json
+refuses "has no layers" debug-accuracy two.onnx --data csv:two.csv --svg out.svg --json out.json
 refuses "not two forms of one model" debug-accuracy "$digits" --data builtin:digits --limit 20 \
   --quantized two.onnx
 refuses "needs --data" quantize "$digits" --auto -o out.onnx
@@ -95,7 +95,7 @@ refuses "excludes" quantize "$digits" --auto --to int8-dynamic --data builtin:di
 refuses "--budget" quantize "$digits" --auto --budget money --data builtin:digits -o out.onnx
 refuses "--max-drop" quantize "$digits" --auto --max-drop -1 --data builtin:digits -o out.onnx
 refuses "unknown source" quantize "$digits" --auto --data nonsense -o out.onnx
-refuses "has no layers" quantize columns.onnx --auto --data csv:two.csv -o out.onnx
+refuses "has no layers" quantize two.onnx --auto --data csv:two.csv -o out.onnx
 refuses "absent/out.json" quantize "$digits" --auto --data builtin:digits -o out.onnx --json absent/out.json
 
 # Nothing is printed of what fails later.
