@@ -220,8 +220,8 @@ inline bound_node bind_pow(const op_context& ctx) {
         using E = typename Exponent::value_type;
         bound.run = [y, s](const node_buffers& io) {
           map_broadcast(
-              y, io.out<T>(), [](T base, E exponent) { return detail::power(base, exponent); }, s,
-              io.in<T>(0), io.in<E>(1));
+              y, io.out<T>(), [](T u, E v) { return detail::power(u, v); }, s, io.in<T>(0),
+              io.in<E>(1));
         };
       } else {
         ctx.reject(
