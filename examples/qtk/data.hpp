@@ -29,8 +29,8 @@ struct preprocessing {
 ///   mnist:DIR       t10k-images-idx3-ubyte[.gz] and its labels, values 0..255
 ///   cifar10:FILE[.gz]  records of a label byte and 3 x 32 x 32 bytes, values 0..255
 ///   csv:FILE        one sample a line, the label first
-///   npz:FILE        numpy arrays x (float or uint8, samples first) and y (integers; may be missing)
-///   builtin:digits  generated handwriting, values 0..1
+///   npz:FILE        numpy arrays x (float or uint8, samples first) and y (integers; may be
+///   missing) builtin:digits  generated handwriting, values 0..1
 /// qtk::error names the file and what is wrong with it.
 data_set load_data(const std::string& spec, std::size_t limit);
 

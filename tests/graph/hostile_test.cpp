@@ -3,7 +3,6 @@
 #include <cstdlib>
 #include <qtk/graph.hpp>
 
-
 #include "models.hpp"
 #include "support/catch.hpp"
 

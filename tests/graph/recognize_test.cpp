@@ -1,3 +1,4 @@
+#include "../ops/naive.hpp"
 #include "models.hpp"
 #include "support/catch.hpp"
 
