@@ -97,7 +97,7 @@ void quantize_row(const elementwise_kernels& k, std::size_t r, std::size_t n, co
   q.codes = row_of<std::uint8_t>(m.y, r, n);
   q.scales = row_of<float>(m.scales, r, 1);
   q.zero_points = row_of<std::int32_t>(m.scales, r, 1);
-  q.quantize_row(k, Op, 0, n, row_of<float>(m.x, r, n));
+  q.quantize_row(k, Op, 0, n, row_of<float>(m.x, r, n), std::nullopt);
 }
 
 using kernels = elementwise_kernels;

@@ -32,6 +32,40 @@ inline qtk::model with_nodes(std::initializer_list<std::size_t> x, std::vector<q
   return m;
 }
 
+/// What an If, Loop or Scan holds under attribute `key`; `captured` are values of the graph around.
+struct body_of {
+  std::string key;
+  qtk::model body;
+  std::vector<std::string> captured = {};
+};
+
+/// The node with these bodies: what they capture becomes inputs of the node.
+inline qtk::node with_bodies(qtk::node n, std::vector<body_of> bodies) {
+  const std::size_t own = n.inputs.size();
+  for (body_of& b : bodies) {
+    qtk::subgraph s;
+    for (const std::string& value : b.captured) {
+      s.captured.push_back(n.inputs.size());
+      n.inputs.push_back(value);
+      b.body.inputs.push_back(
+          {.name = value, .type = qtk::dtype::fp32, .dims = {}, .untyped = true});
+    }
+    s.body = std::move(b.body);
+    n.attributes.emplace(b.key, std::make_shared<const qtk::subgraph>(std::move(s)));
+  }
+  n.captures = n.inputs.size() - own;
+  return n;
+}
+
+inline qtk::model body(std::vector<qtk::value_info> inputs, std::vector<qtk::value_info> outputs,
+                       std::vector<qtk::node> nodes) {
+  qtk::model m;
+  m.inputs = std::move(inputs);
+  m.outputs = std::move(outputs);
+  m.nodes = std::move(nodes);
+  return m;
+}
+
 /// A small residual classifier as a framework exports it: Conv + BatchNormalization + Relu, a
 /// shortcut Add, pooling, Flatten, MatMul + Add, Gemm. Input "x" [N, 3, 8, 8], output "y" [N, 5].
 inline qtk::model residual_model() {

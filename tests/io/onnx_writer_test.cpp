@@ -211,3 +211,45 @@ TEST_CASE("real models survive being written in each format", "[io][onnx][real]"
     }
   }
 }
+
+TEST_CASE("bodies are written with what they capture by its name, and read back", "[io]") {
+  const auto value = [](std::string name, dtype type) {
+    return value_info{.name = std::move(name), .type = type, .dims = {}, .untyped = false};
+  };
+  // y = c ? x + w : (c2 ? x * w : x), w a weight of the graph.
+  node inner = qtk_test::with_bodies(
+      make_node("If", {"c2"}, "r"),
+      {{"then_branch",
+        qtk_test::body({}, {value("p", dtype::fp32)}, {make_node("Mul", {"x", "w"}, "p")}),
+        {"x", "w"}},
+       {"else_branch",
+        qtk_test::body({}, {value("q", dtype::fp32)}, {make_node("Identity", {"x"}, "q")}),
+        {"x"}}});
+  node outer = qtk_test::with_bodies(
+      make_node("If", {"c"}, "y"),
+      {{"then_branch",
+        qtk_test::body({}, {value("s", dtype::fp32)}, {make_node("Add", {"x", "w"}, "s")}),
+        {"x", "w"}},
+       {"else_branch", qtk_test::body({}, {value("r", dtype::fp32)}, {inner}), {"c2", "x", "w"}}});
+  model m = qtk_test::with_nodes({2}, {outer});
+  m.inputs.push_back(value("c", dtype::boolean));
+  m.inputs.push_back(value("c2", dtype::boolean));
+  m.set_weight("w", tensor<fp32>({2}, {10, 20}));
+  const model read = again(m);
+  CHECK(onnx::serialize(read) == onnx::serialize(again(read)));
+  tensor<boolean> yes{shape{}}, no{shape{}};
+  yes.data()[0] = 1;
+  const tensor<fp32> x({2}, {1, 2});
+  for (const model& either : {m, read}) {
+    const session s(either, {.shapes = {{2}, {}, {}}});
+    const auto answer = [&](const any_tensor& c, const any_tensor& c2) {
+      const std::vector<any_tensor> in{x, c, c2};
+      const std::vector<any_tensor> out = s.run(in);
+      const auto values = out.at(0).as<fp32>().span();
+      return std::vector<float>(values.begin(), values.end());
+    };
+    CHECK(answer(yes, yes) == std::vector<float>{11, 22});
+    CHECK(answer(no, yes) == std::vector<float>{10, 40});
+    CHECK(answer(no, no) == std::vector<float>{1, 2});
+  }
+}

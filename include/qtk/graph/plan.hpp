@@ -40,6 +40,7 @@ class execution_plan {
   static constexpr std::size_t absent = std::numeric_limits<std::size_t>::max();
   /// Older sets only where none of the nodes meant something else then.
   static constexpr std::int64_t oldest_opset = 7;
+  static constexpr double max_folded_flops = 2e9;
 
   struct step {
     const qtk::node* node = nullptr;
@@ -247,8 +248,10 @@ class execution_plan {
 #endif
   }
 
-  /// Whether the budget of constant folding allows for the step, which then takes its share.
+  /// Whether the budget of constant folding allows for the step, which then takes its share. What
+  /// would take seconds is left to the run: loading a model must not hang.
   bool foldable(const step& s) {
+    if (s.bound.flops > max_folded_flops) return false;
     std::size_t bytes = s.bound.workspace_bytes;
     for (const value_type& t : s.bound.outputs)
       bytes = checked_add(bytes, qtk::size_bytes(t), s.label);

@@ -4,11 +4,12 @@
 #include "qtk/graph/ops/conv_nd.hpp"
 #include "qtk/graph/ops/pool_nd.hpp"
 #include "qtk/graph/ops/sample.hpp"
+#include "qtk/graph/ops/signal.hpp"
 #include "qtk/graph/ops/window.hpp"
 #include "qtk/kernels/elementwise.hpp"
 #include "qtk/ops/pool.hpp"
 
-/// Binders of operators on images: convolutions that no layer took over, pooling.
+/// Binders of operators on images and signals: convolutions that no layer took over, pooling.
 namespace qtk::inline QTK_ABI::graph_ops {
 
 inline bound_node bind_pool(const op_context& ctx) {
@@ -61,6 +62,12 @@ QTK_GRAPH_FUNCTION op_table image_ops() {
       {"LpPool", "", bind_lp_pool, 0, all_inputs},
       {"MaxPool", "", bind_pool, 0, 0, all_inputs},
       {"MaxUnpool", "", bind_max_unpool, input_bit(2), all_inputs},
+      {"BlackmanWindow", "", bind_window, input_bit(0)},
+      {"DFT", "", bind_dft, input_bit(1) | input_bit(2), 0, all_inputs},
+      {"HammingWindow", "", bind_window, input_bit(0)},
+      {"HannWindow", "", bind_window, input_bit(0)},
+      {"MelWeightMatrix", "", bind_mel_weights, all_inputs},
+      {"STFT", "", bind_stft, input_bit(1) | input_bit(3), 0, all_inputs},
   };
   return table;
 }

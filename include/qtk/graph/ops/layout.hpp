@@ -253,7 +253,7 @@ inline bound_node bind_pad(const op_context& ctx) {
   if (mode != "constant") {
     QTK_CHECK(mode == "edge" || mode == "reflect" || mode == "wrap", n.label(), "mode '", mode,
               "'");
-    static_cast<void>(checked_mul(y.elements(), element_size(ctx, ctx.in(0).type)));
+    check_maps(ctx, y);
     QTK_CHECK(x.elements() != 0 || y.elements() == 0, n.label(), "pads an empty ", x);
     index_maps maps(x.rank());
     for (std::size_t d = 0; y.elements() != 0 && d < x.rank(); ++d)

@@ -30,6 +30,9 @@ struct matmul_shapes {
     };
     const shape oa = outer(a), ob = outer(b);
     batch = broadcast_shape(oa, ob);
+    // Their offsets are kept, also where the matrices are empty.
+    QTK_CHECK(batch.elements() <= (std::size_t{1} << 26), where, batch.elements(),
+              " products are not supported");
     a_step = broadcast_strides(oa, batch);
     b_step = broadcast_strides(ob, batch);
     for (std::size_t d = 0; d < batch.rank(); ++d) {

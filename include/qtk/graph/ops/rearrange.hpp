@@ -98,6 +98,16 @@ inline bound_node bind_space_to_depth(const op_context& ctx) {
 /// fill.
 using index_maps = std::vector<std::vector<std::int64_t>>;
 
+/// Maps take memory when a node is bound, before the session's limit counts: a few bytes of a file
+/// must not ask for terabytes.
+inline void check_maps(const op_context& ctx, const shape& y) {
+  static_cast<void>(checked_mul(y.elements(), element_size(ctx, ctx.in(0).type)));
+  std::size_t entries = 0;
+  for (const std::size_t d : y) entries = checked_add(entries, y.elements() == 0 ? 0 : d);
+  QTK_CHECK(entries <= (std::size_t{1} << 27), ctx.node().label(), "a result of ", y,
+            " is not supported");
+}
+
 [[nodiscard]] inline bound_node take(const op_context& ctx, const shape& y, index_maps maps,
                                      std::vector<std::byte> fill = {}) {
   const shape x = ctx.dims(0);
@@ -142,7 +152,7 @@ inline bound_node bind_tile(const op_context& ctx) {
     QTK_CHECK(repeats[d] >= 0, ctx.node().label(), "repeats ", repeats[d]);
     y.push_back(checked_mul(x[d], static_cast<std::size_t>(repeats[d])));
   }
-  static_cast<void>(checked_mul(y.elements(), element_size(ctx, ctx.in(0).type)));
+  check_maps(ctx, y);
   if (y.elements() != 0)
     for (std::size_t d = 0; d < x.rank(); ++d)
       for (std::size_t i = 0; i < y[d]; ++i) maps[d].push_back(static_cast<std::int64_t>(i % x[d]));
@@ -163,7 +173,7 @@ inline bound_node bind_center_crop_pad(const op_context& ctx) {
     QTK_CHECK(target[i] >= 0, ctx.node().label(), "size ", target[i]);
     y[x.axis(axes[i])] = static_cast<std::size_t>(target[i]);
   }
-  static_cast<void>(checked_mul(y.elements(), element_size(ctx, ctx.in(0).type)));
+  check_maps(ctx, y);
   index_maps maps(x.rank());
   for (std::size_t d = 0; y.elements() != 0 && d < x.rank(); ++d) {
     const auto from = static_cast<std::int64_t>(x[d]), to = static_cast<std::int64_t>(y[d]);

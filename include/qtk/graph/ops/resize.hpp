@@ -100,6 +100,8 @@ struct resize_taps {
     QTK_CHECK(reach < 1e6, where, "scale ", axis.scale);
     const std::int64_t first = static_cast<std::int64_t>(std::floor(-reach)) + 1;
     taps = static_cast<std::size_t>(2 - 2 * first);
+    QTK_CHECK(axis.out <= (std::size_t{1} << 27) / taps, where, taps, " taps for each of ",
+              axis.out, " are not supported");
     for (std::size_t i = 0; i < axis.out; ++i) {
       const auto at = axis.source(o, i, where);
       outside.push_back(!at.has_value());
@@ -187,7 +189,7 @@ inline bound_node bind_resize(const op_context& ctx) {
   const shape& x = ctx.dims(0);
   shape y;
   for (const resize_axis& a : axes) y.push_back(a.out);
-  static_cast<void>(checked_mul(y.elements(), element_size(ctx, ctx.in(0).type)));
+  check_maps(ctx, y);
   if (options.mode == "nearest") {
     index_maps maps(axes.size());
     const float value = options.extrapolation;
