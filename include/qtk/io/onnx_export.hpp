@@ -142,9 +142,6 @@ class exporter {
 
   void keep(const node& n) {
     QTK_CHECK(n.domain != qtk_domain, n.label(), "has no form in ONNX");
-    QTK_CHECK(!n.domain.empty() ||
-                  (n.op != "If" && n.op != "Loop" && n.op != "Scan" && n.op != "SequenceMap"),
-              n.label(), "subgraphs cannot be written");
     out_.nodes.push_back(n);
   }
 
