@@ -201,3 +201,59 @@ TEST_CASE("Fourier transforms of any length come back", "[graph]") {
       CHECK(std::abs(y.data()[i] - x.data()[i]) < 1e-6f);
   }
 }
+
+TEST_CASE("a body sees the shapes of each run", "[graph]") {
+  // s = Shape(x) is known before the run, but another one for each set of input shapes.
+  const node choice =
+      with_bodies(make_node("If", {"c"}, "y"),
+                  {{"then_branch",
+                    body({}, {any_value("r")}, {make_node("Expand", {"k", "s"}, "r")}),
+                    {"k", "s"}},
+                   doubled("else_branch", "Add")});
+  model m = late_model({make_node("Shape", {"x"}, "s"), choice}, {any_value("c", dtype::boolean)});
+  m.set_weight("k", tensor<fp32>({1}, {7}));
+  const session s(m, {.shapes = {shape{1, 3}, shape{}}});
+  const auto run = [&](const shape& x) {
+    std::vector<any_tensor> in;
+    in.push_back(tensor<fp32>(x));
+    in.push_back(truth(true));
+    return s.run(in).at(0).as<fp32>().shape();
+  };
+  CHECK(run({1, 3}) == shape{1, 3});
+  CHECK(run({2, 3}) == shape{2, 3});
+}
+
+TEST_CASE("operators without the inputs that they need are refused", "[graph]") {
+  for (const char* op : {"NonZero", "Compress", "Unique", "OneHot", "NonMaxSuppression", "Erf",
+                         "TopK", "MelWeightMatrix", "Trilu", "CumSum", "Scan", "Loop", "If"}) {
+    CAPTURE(op);
+    CHECK_THROWS_AS(answer(late_model({make_node(op, {}, "y")}), {tensor<fp32>({2, 3})}), error);
+  }
+}
+
+TEST_CASE("weights of other types than layers have are multiplied as they are", "[graph]") {
+  model m = late_model({make_node("Cast", {"x"}, "i", {{"to", std::int64_t{7}}}),
+                        make_node("MatMul", {"i", "w"}, "p"),
+                        make_node("Cast", {"p"}, "y", {{"to", std::int64_t{1}}})});
+  tensor<int64> w({3, 1});
+  std::copy_n(longs({1, 2, 3}).data(), 3, w.data());
+  m.set_weight("w", w);
+  check_values(answer(m, {tensor<fp32>({1, 3}, {1, 10, 100})}), {1, 1}, {321});
+}
+
+TEST_CASE("a mean over nothing", "[graph]") {
+  model m = late_model({make_node("Cast", {"x"}, "i", {{"to", std::int64_t{6}}}),
+                        make_node("ReduceMean", {"i", "axes"}, "r"),
+                        make_node("Cast", {"r"}, "y", {{"to", std::int64_t{1}}})});
+  m.opsets[""] = 18;
+  m.set_weight("axes", longs({1}));
+  check_values(answer(m, {tensor<fp32>({2, 0})}), {2, 1}, {0, 0});
+}
+
+TEST_CASE("outputs have the format of the operator's own input", "[graph]") {
+  model m = late_model({make_node("Pow", {"x", "e"}, "y")});
+  tensor<fp16> e{shape{1}};
+  e.data()[0] = to_half(3.0f);
+  m.set_weight("e", e);
+  check_values(answer(m, {tensor<fp32>({2}, {2, 3})}), {2}, {8, 27});
+}

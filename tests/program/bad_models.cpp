@@ -42,10 +42,10 @@ int main(int argc, char** argv) {
   };
   write("nan", graph({-1, 4}, {node_proto("MatMul", {"x", "w"}, {"y"}, "fc")},
                      {weight_proto("w", {4, 3}, std::numeric_limits<float>::quiet_NaN())}));
-  write("unsupported",
-        graph({-1, 4},
-              {node_proto("Det", {"x"}, {"d"}, "det"), node_proto("Add", {"d", "d"}, {"y"}, "sum")},
-              {}));
+  write("unsupported", graph({-1, 4},
+                             {node_proto("ImageDecoder", {"x"}, {"d"}, "det"),
+                              node_proto("Add", {"d", "d"}, {"y"}, "sum")},
+                             {}));
   write("escape", graph({3, 4},
                         {node_proto("Pad", {"x", "p"}, {"y"}, "pad",
                                     {attribute_proto("mode", text_kind,

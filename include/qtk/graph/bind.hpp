@@ -106,10 +106,18 @@ namespace detail {
 /// `op` bound to its inputs; qtk::error names the node.
 [[nodiscard]] inline bound_node bind_node(const op_definition& op, const binding& b) {
   bound_node bound = [&] {
-    for (std::size_t i = 0; i < b.inputs.size(); ++i)
-      if (b.inputs[i] != nullptr && detail::is_converted(op, i, b.inputs[i]->type))
-        return detail::bind_in_fp32(op, b, b.inputs[i]->type);
-    return op.bind(op_context(b));
+    // Outputs have the format of the first float input.
+    bool converts = false;
+    std::optional<dtype> type;
+    for (std::size_t i = 0; i < b.inputs.size(); ++i) {
+      if (b.inputs[i] == nullptr) continue;
+      const dtype d = b.inputs[i]->type;
+      converts = converts || detail::is_converted(op, i, d);
+      if (!type && (holds(op.fp32_only, i) || holds(op.halves_in_fp32, i)) &&
+          (d == dtype::fp32 || d == dtype::fp64 || d == dtype::fp16 || d == dtype::bf16))
+        type = d;
+    }
+    return converts ? detail::bind_in_fp32(op, b, *type) : op.bind(op_context(b));
   }();
   const std::size_t made = bound.values.empty() ? bound.outputs.size() : bound.values.size();
   QTK_CHECK(made >= b.node.outputs.size(), b.node.label(), "has ", b.node.outputs.size(),

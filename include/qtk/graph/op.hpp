@@ -150,6 +150,18 @@ class op_context {
   const any_tensor* constant(std::size_t i) const noexcept {
     return i < b_.constants.size() ? b_.constants[i] : nullptr;
   }
+  /// The value of input i; qtk::error where it is absent or not known.
+  const any_tensor& value(std::size_t i) const {
+    QTK_CHECK(constant(i) != nullptr, node().label(), "input ", i, " is missing or not known");
+    return *constant(i);
+  }
+  /// One integer.
+  [[nodiscard]] std::int64_t one_integer(std::size_t i) const {
+    const auto all = integers(i);
+    QTK_CHECK(all.size() == 1, node().label(), "input ", i, " has ", all.size(),
+              " values, not one");
+    return all[0];
+  }
   /// Whether input i is known before the run.
   bool fixed(std::size_t i) const noexcept {
     return constant(i) != nullptr && i < 64 && (b_.fixed & input_bit(i)) != 0;

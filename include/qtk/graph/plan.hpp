@@ -57,6 +57,7 @@ class execution_plan {
     std::size_t index = 0;                 // input, late: which one; arena: the offset
     const any_tensor* constant = nullptr;  // null also for absorbed weights
     std::size_t root = 0;                  // the value whose bytes these are
+    bool fixed = false;  // a constant in every plan of the session: not one of these input shapes
   };
 
   struct options {
@@ -82,11 +83,9 @@ class execution_plan {
       add({.type = {m.inputs[i].type, inputs[i]}, .where = value::place::input, .index = i},
           m.inputs[i].name);
     }
-    for (const auto& [name, w] : m.weights)
-      add({.type = {w->dtype(), w->shape()}, .where = value::place::constant, .constant = w.get()},
-          name);
+    for (const auto& [name, w] : m.weights) add_weight(*w, name);
     for (const auto& [name, type] : cache.absorbed)
-      add({.type = type, .where = value::place::constant}, name);
+      add({.type = type, .where = value::place::constant, .fixed = true}, name);
     if (how.types_only) {
       for (const qtk::node& n : m.nodes) bind_types(m, n, how, cache);
       return;
@@ -132,6 +131,13 @@ class execution_plan {
     if (!name.empty()) ids_[name] = v.root;  // an output that nobody asked for has none
     return v.root;
   }
+  void add_weight(const any_tensor& w, const std::string& name) {
+    add({.type = {w.dtype(), w.shape()},
+         .where = value::place::constant,
+         .constant = &w,
+         .fixed = true},
+        name);
+  }
   std::size_t find(const std::string& name, std::string_view where) const {
     const auto it = ids_.find(name);
     QTK_CHECK(it != ids_.end(), where, "value '", name, "' is made by no node");
@@ -147,7 +153,8 @@ class execution_plan {
     const op_definition* definition = find_op(n.op, n.domain);
     QTK_CHECK(definition != nullptr, n.label(), "operator ", n.domain.empty() ? "" : n.domain + ".",
               n.op, " is not supported");
-    bool all_known = true, late = definition->at_run_time;
+    bool all_known = true, all_fixed = true, late = definition->at_run_time;
+    input_mask fixed = 0;
     for (const std::string& name : n.inputs) {
       const std::size_t i = s.inputs.size();
       s.inputs.push_back(name.empty() ? absent : find(name, n.label()));
@@ -155,6 +162,8 @@ class execution_plan {
       types.push_back(v != nullptr ? &v->type : nullptr);
       constants.push_back(v != nullptr ? v->constant : nullptr);
       all_known = all_known && (v == nullptr || v->constant != nullptr);
+      all_fixed = all_fixed && (v == nullptr || v->fixed);
+      if (v != nullptr && v->fixed && i < 64) fixed |= input_bit(i);
       late = late || (v != nullptr && (v->where == value::place::late ||
                                        (v->constant == nullptr && definition->needs_value(i))));
     }
@@ -176,7 +185,7 @@ class execution_plan {
                                       .opsets = m.opsets,
                                       .inputs = types,
                                       .constants = constants,
-                                      .fixed = all_inputs,
+                                      .fixed = fixed,
                                       .target = how.target,
                                       .executor = how.executor,
                                       .store = cache.packed,
@@ -185,9 +194,9 @@ class execution_plan {
     s.kernel = profile::intern(s.bound.kernel);
     if (!s.bound.values.empty()) {
       for (std::size_t i = 0; i < n.outputs.size(); ++i)
-        if (!n.outputs[i].empty()) keep(std::move(s.bound.values[i]), n.outputs[i]);
+        if (!n.outputs[i].empty()) keep(std::move(s.bound.values[i]), n.outputs[i], all_fixed);
     } else if (all_known && !n.inputs.empty() && (s.bound.run || s.bound.alias) && foldable(s)) {
-      evaluate(n, s, constants);
+      evaluate(n, s, constants, all_fixed);
     } else {
       for (std::size_t i = 0; i < s.bound.outputs.size(); ++i)
         s.outputs.push_back(
@@ -218,9 +227,7 @@ class execution_plan {
       const auto it = outside.find(v);
       return v.empty() ? v : it != outside.end() ? it->second : inside + v;
     };
-    for (const auto& [weight_name, w] : body.weights)
-      add({.type = {w->dtype(), w->shape()}, .where = value::place::constant, .constant = w.get()},
-          inside + weight_name);
+    for (const auto& [weight_name, w] : body.weights) add_weight(*w, inside + weight_name);
     for (const qtk::node& part : body.nodes) {
       qtk::node& copy = taken_.emplace_back(part);
       for (std::string& v : copy.inputs) v = renamed(v);
@@ -269,20 +276,24 @@ class execution_plan {
     out.root = in.root;
   }
 
-  void keep(any_tensor t, const std::string& name) {
+  void keep(any_tensor t, const std::string& name, bool fixed) {
     owned_.push_back(std::move(t));
     const any_tensor& kept = owned_.back();
-    add({.type = {kept.dtype(), kept.shape()}, .where = value::place::constant, .constant = &kept},
+    add({.type = {kept.dtype(), kept.shape()},
+         .where = value::place::constant,
+         .constant = &kept,
+         .fixed = fixed},
         name);
   }
 
   /// Constant folding: a node that only reads known values runs now.
-  void evaluate(const qtk::node& n, step& s, std::span<const any_tensor* const> constants) {
+  void evaluate(const qtk::node& n, step& s, std::span<const any_tensor* const> constants,
+                bool fixed) {
     std::vector<const std::byte*> in;
     for (const any_tensor* c : constants) in.push_back(c != nullptr ? c->data() : nullptr);
     std::vector<any_tensor> results = run_bound(s.bound, in, {});
     for (std::size_t i = 0; i < n.outputs.size(); ++i)
-      if (!n.outputs[i].empty()) keep(std::move(results[i]), n.outputs[i]);
+      if (!n.outputs[i].empty()) keep(std::move(results[i]), n.outputs[i], fixed);
   }
 
   /// Who asks only for the shape of a value has it already.

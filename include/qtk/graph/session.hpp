@@ -83,7 +83,7 @@ class session {
     QTK_CHECK(inputs.size() == model_.inputs.size(), "session", inputs.size(), " inputs for ",
               model_.inputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
-      QTK_CHECK(inputs[i].dtype() == model_.inputs[i].type || model_.inputs[i].untyped,
+      QTK_CHECK(inputs[i].dtype() == model_.inputs[i].type,
                 cat("input '", model_.inputs[i].name, "'"), "is ", name(inputs[i].dtype()),
                 ", the model takes ", model_.inputs[i]);
       shapes.push_back(inputs[i].shape());
@@ -220,7 +220,7 @@ class session {
         types[i] = type(v);
         inputs[i] = &types[i];
         constants[i] = plan_.values()[v].constant;
-        if (constants[i] != nullptr && i < 64) fixed |= input_bit(i);
+        if (plan_.values()[v].fixed && i < 64) fixed |= input_bit(i);
         if (constants[i] != nullptr || !s.late->needs_value(i)) continue;
         constants[i] = plan_.values()[v].where == place::late ? &late_[plan_.values()[v].index]
                                                               : &copies.emplace_back(copy(v));

@@ -73,6 +73,8 @@ inline bound_node bind_attention(const op_context& ctx) {
   bias.left = n.integer("left_window_size", -1);
   bias.right = n.integer("right_window_size", -1);
   if (ctx.has(4)) {
+    ctx.expect(4, dtype::fp32);
+    ctx.expect(5, dtype::fp32);
     const shape &pk = ctx.dims(4), &pv = ctx.dims(5);
     QTK_CHECK(pk.rank() == 4 && pv.rank() == 4 && pk[0] == k.batch && pk[1] == k.heads &&
                   pk[3] == k.width && pv == shape({k.batch, k.heads, pk[2], v.width}),
@@ -217,7 +219,7 @@ inline bound_node bind_linear_attention(const op_context& ctx) {
             n.label(), "query ", ctx.dims(0), ", key ", ctx.dims(1), ", value ", ctx.dims(2));
   const std::size_t rows = q.batch * q.length;
   const shape state{q.batch, k.heads, k.width, v.width};
-  const std::size_t decays = gated ? ctx.dims(4).back() : 0, betas = delta ? ctx.dims(5).back() : 0;
+  const std::size_t decays = gated ? ctx.dims(4).cols() : 0, betas = delta ? ctx.dims(5).cols() : 0;
   QTK_CHECK(!gated || (ctx.dims(4).elements() == rows * decays &&
                        (decays == k.heads || decays == k.heads * k.width)),
             n.label(), "decay ", gated ? ctx.dims(4) : shape{});

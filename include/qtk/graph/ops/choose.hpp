@@ -16,7 +16,7 @@ inline bound_node bind_top_k(const op_context& ctx) {
   const node& n = ctx.node();
   const shape& x = ctx.dims(0);
   const std::size_t axis = x.axis(n.integer("axis", -1));
-  const std::int64_t given = ctx.has(1) ? ctx.integers(1).at(0) : n.integer("k", -1);
+  const std::int64_t given = ctx.has(1) ? ctx.one_integer(1) : n.integer("k", -1);
   QTK_CHECK(given >= 0 && static_cast<std::uint64_t>(given) <= x[axis], n.label(), "k = ", given,
             " of ", x[axis]);
   const auto k = static_cast<std::size_t>(given);

@@ -12,10 +12,10 @@
 /// Binders of operators from floats to codes and back.
 namespace qtk::inline QTK_ABI::graph_ops {
 
-/// Whether F holds codes: an integer of any width.
+/// Whether F holds codes: an integer of at most 32 bits.
 template <class F>
 inline constexpr bool is_code =
-    std::is_integral_v<typename F::value_type> && !std::is_same_v<F, boolean>;
+    std::is_integral_v<typename F::value_type> && !std::is_same_v<F, boolean> && F::bits <= 32;
 
 /// Whether F is a float of at most 8 bits that scales are made for.
 template <class F>

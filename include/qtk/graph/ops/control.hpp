@@ -29,7 +29,7 @@ class compiled_body {
     for (std::size_t i = 0; i < s.captured.size(); ++i) {
       const std::string& value = s.body.inputs[formal + i].name;
       if (ctx.fixed(s.captured[i])) {  // known before the run: the body may pack or fold it
-        body.set_weight(value, *ctx.constant(s.captured[i]));
+        body.set_weight(value, ctx.value(s.captured[i]));
       } else {
         body.inputs.push_back({.name = value, .type = ctx.in(s.captured[i]).type, .dims = {}});
         captured_.push_back(s.captured[i]);
@@ -45,7 +45,7 @@ class compiled_body {
   /// The outputs for these inputs, and the captured ones of `ctx`.
   [[nodiscard]] std::vector<any_tensor> run(const op_context& ctx,
                                             std::vector<any_tensor> inputs) const {
-    for (const std::size_t i : captured_) inputs.push_back(*ctx.constant(i));
+    for (const std::size_t i : captured_) inputs.push_back(ctx.value(i));
     return run_(inputs);
   }
 
@@ -57,9 +57,9 @@ class compiled_body {
 
 [[nodiscard]] inline std::shared_ptr<const compiled_body> body_of(
     const op_context& ctx, std::string_view key, const std::vector<dtype>& types = {}) {
-  return ctx.once<compiled_body>(
-      cat(key, " of ", ctx.node().label(), " ", ctx.node().outputs.at(0)),
-      [&] { return compiled_body(ctx, key, types); });
+  std::string name = cat(key, " of ", ctx.node().label());
+  for (const std::string& out : ctx.node().outputs) name += cat(" ", out.size(), " ", out);
+  return ctx.once<compiled_body>(name, [&] { return compiled_body(ctx, key, types); });
 }
 
 /// An input of one truth value.
@@ -71,9 +71,12 @@ class compiled_body {
 
 inline bound_node bind_if(const op_context& ctx) {
   QTK_CHECK(ctx.has(0), ctx.node().label(), "condition is missing");
-  const auto body = body_of(ctx, truth(ctx, *ctx.constant(0)) ? "then_branch" : "else_branch");
+  const auto body = body_of(ctx, truth(ctx, ctx.value(0)) ? "then_branch" : "else_branch");
   return known(body->run(ctx, {}));
 }
+
+/// A model may come from anywhere: a Loop stacks no more than this.
+inline constexpr std::size_t max_stacked_bytes = std::size_t{4} << 30;
 
 /// What an iteration left, to be stacked along a new axis.
 class stacked {
@@ -81,6 +84,9 @@ class stacked {
   void push(const op_context& ctx, any_tensor t) {
     QTK_CHECK(parts_.empty() || (t.dtype() == parts_[0].dtype() && t.shape() == parts_[0].shape()),
               ctx.node().label(), "iterations give ", t.shape(), " after ", parts_[0].shape());
+    bytes_ = checked_add(bytes_, t.size_bytes());
+    QTK_CHECK(bytes_ <= max_stacked_bytes, ctx.node().label(), "stacks more than ",
+              max_stacked_bytes, " bytes");
     parts_.push_back(std::move(t));
   }
   /// Along `axis` of the result, in the order of the iterations or backwards. `declared` says what
@@ -112,6 +118,7 @@ class stacked {
 
  private:
   std::vector<any_tensor> parts_;
+  std::size_t bytes_ = 0;
 };
 
 /// A model may come from anywhere: a Loop runs no longer than this.
@@ -125,13 +132,13 @@ inline bound_node bind_loop(const op_context& ctx) {
   QTK_CHECK(formal >= 2, n.label(), formal, " inputs");
   const std::size_t carried = formal - 2;
   const std::int64_t trips =
-      ctx.has(0) ? ctx.integers(0).at(0) : std::numeric_limits<std::int64_t>::max();
-  bool go = !ctx.has(1) || truth(ctx, *ctx.constant(1));
+      ctx.has(0) ? ctx.one_integer(0) : std::numeric_limits<std::int64_t>::max();
+  bool go = !ctx.has(1) || truth(ctx, ctx.value(1));
   std::vector<dtype> types{dtype::int64, dtype::boolean};
   std::vector<any_tensor> state;
   for (std::size_t i = 2; i < formal; ++i) {
     types.push_back(ctx.in(i).type);
-    state.push_back(*ctx.constant(i));
+    state.push_back(ctx.value(i));
   }
   const auto body = body_of(ctx, "body", types);
   QTK_CHECK(body->outputs().size() >= 1 + carried, n.label(), "its body gives ",
@@ -215,13 +222,13 @@ inline bound_node bind_scan(const op_context& ctx) {
   const node& n = ctx.node();
   const std::size_t formal = ctx.inputs() - n.captures, first = ctx.opset() < 9 ? 1 : 0;
   const std::int64_t given = n.integer("num_scan_inputs", 0);
-  QTK_CHECK(given > 0 && static_cast<std::uint64_t>(given) <= formal - first, n.label(),
-            "num_scan_inputs is ", given, " of ", formal, " inputs");
+  QTK_CHECK(formal > first && given > 0 && static_cast<std::uint64_t>(given) <= formal - first,
+            n.label(), "num_scan_inputs is ", given, " of ", formal, " inputs");
   const auto sequences = static_cast<std::size_t>(given);
   std::vector<any_tensor> state, inputs;
   for (std::size_t i = first; i < formal; ++i) {
     QTK_CHECK(ctx.has(i), n.label(), "input ", i, " is missing");
-    (i + sequences < formal ? state : inputs).push_back(*ctx.constant(i));
+    (i + sequences < formal ? state : inputs).push_back(ctx.value(i));
   }
   const auto length_of = [&](const std::vector<any_tensor>& in) {
     std::size_t length = 0;

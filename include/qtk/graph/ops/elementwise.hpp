@@ -44,8 +44,8 @@ inline bound_node bind_clip(const op_context& ctx) {
   const node& n = ctx.node();
   for (std::size_t i = 1; i <= 2; ++i)
     if (ctx.has(i))
-      QTK_CHECK(ctx.constant(i)->shape().elements() == 1 && ctx.in(i).type == ctx.in(0).type,
-                n.label(), "a bound of ", name(ctx.in(i).type), " ", ctx.dims(i));
+      QTK_CHECK(ctx.value(i).shape().elements() == 1 && ctx.in(i).type == ctx.in(0).type, n.label(),
+                "a bound of ", name(ctx.in(i).type), " ", ctx.dims(i));
   return for_numbers(ctx, [&]<class F>(F) {
     using T = typename F::value_type;
     T lo = std::numeric_limits<T>::lowest(), hi = std::numeric_limits<T>::max();
@@ -54,8 +54,8 @@ inline bound_node bind_clip(const op_context& ctx) {
       lo = static_cast<T>(n.number("min", -all));
       hi = static_cast<T>(n.number("max", all));
     }
-    if (ctx.has(1)) lo = ctx.constant(1)->as<F>().data()[0];
-    if (ctx.has(2)) hi = ctx.constant(2)->as<F>().data()[0];
+    if (ctx.has(1)) lo = ctx.value(1).as<F>().data()[0];
+    if (ctx.has(2)) hi = ctx.value(2).as<F>().data()[0];
     if constexpr (std::is_same_v<T, float>)
       return activated(ctx, {.act = activation::clip, .lo = lo, .hi = hi});
     else

@@ -52,7 +52,7 @@ inline bound_node bind_range(const op_context& ctx) {
   visit_format(ctx.in(0).type, [&]<class F>(F) {
     using T = typename F::value_type;
     if constexpr (std::is_arithmetic_v<T> && !F::packed) {
-      const auto value = [&](std::size_t i) { return ctx.constant(i)->as<F>().data()[0]; };
+      const auto value = [&](std::size_t i) { return ctx.value(i).as<F>().data()[0]; };
       const T start = value(0), delta = value(2);
       QTK_CHECK(delta != T{0}, ctx.node().label(), "delta is 0");
       const double steps = std::ceil((static_cast<double>(value(1)) - static_cast<double>(start)) /
@@ -100,7 +100,7 @@ inline bound_node bind_trilu(const op_context& ctx) {
   const node& n = ctx.node();
   const shape x = ctx.dims(0);
   QTK_CHECK(x.rank() >= 2, n.label(), "input ", x, " holds no matrices");
-  const std::int64_t k = ctx.has(1) ? ctx.integers(1).at(0) : 0;
+  const std::int64_t k = ctx.has(1) ? ctx.one_integer(1) : 0;
   bound_node b{.outputs = {ctx.in(0)},
                .run = [batch = x.product(0, x.rank() - 2), rows = x[x.rank() - 2], cols = x.back(),
                        k, upper = n.integer("upper", 1) != 0,
@@ -125,7 +125,7 @@ inline bound_node bind_trilu(const op_context& ctx) {
 inline bound_node bind_one_hot(const op_context& ctx) {
   const node& n = ctx.node();
   const shape& x = ctx.dims(0);
-  const any_tensor given = converted(*ctx.constant(1), dtype::int64);
+  const any_tensor given = converted(ctx.value(1), dtype::int64);
   QTK_CHECK(given.shape().elements() == 1 && ctx.dims(2).elements() == 2, n.label(), "depth ",
             ctx.dims(1), ", values ", ctx.dims(2));
   const std::int64_t depth = given.as<int64>().data()[0];

@@ -255,7 +255,10 @@ inline bound_node bind_tensor_scatter(const op_context& ctx) {
             "update ", u, " of ", x);
   for (std::size_t d = 0; d < x.rank(); ++d)
     QTK_CHECK(d == axis ? u[d] <= x[d] : u[d] == x[d], n.label(), "update ", u, " of ", x);
-  if (ctx.has(2)) ctx.expect(2, dtype::int64);
+  if (ctx.has(2)) {
+    ctx.expect(2, dtype::int64);
+    QTK_CHECK(ctx.dims(2).elements() == x[0], n.label(), "write_indices ", ctx.dims(2));
+  }
   const bool circular = n.text("mode", "linear") == "circular";
   bound_node b{
       .outputs = {ctx.in(0)},
@@ -285,7 +288,7 @@ inline bound_node bind_tensor_scatter(const op_context& ctx) {
 
 /// Coordinates of the elements that aren't 0: (rank, count).
 inline bound_node bind_non_zero(const op_context& ctx) {
-  const any_tensor& x = *ctx.constant(0);
+  const any_tensor& x = ctx.value(0);
   std::vector<std::size_t> found;
   x.visit([&]<class F>(const tensor<F>& t) {
     if constexpr (std::is_arithmetic_v<typename F::value_type> && !F::packed) {
@@ -309,8 +312,8 @@ inline bound_node bind_non_zero(const op_context& ctx) {
 /// The slices along `axis` (or the elements) where the condition holds.
 inline bound_node bind_compress(const op_context& ctx) {
   const node& n = ctx.node();
-  const any_tensor& x = *ctx.constant(0);
-  const auto& condition = ctx.constant(1)->as<boolean>();
+  const any_tensor& x = ctx.value(0);
+  const auto& condition = ctx.value(1).as<boolean>();
   const std::int64_t* given = n.find<std::int64_t>("axis");
   const shape s = given != nullptr ? x.shape() : shape{x.shape().elements()};
   const std::size_t axis = given != nullptr ? s.axis(*given) : 0;
@@ -334,7 +337,7 @@ inline bound_node bind_compress(const op_context& ctx) {
 /// was first, which one each is, and how often it occurs.
 inline bound_node bind_unique(const op_context& ctx) {
   const node& n = ctx.node();
-  const any_tensor& x = *ctx.constant(0);
+  const any_tensor& x = ctx.value(0);
   const std::int64_t* given = n.find<std::int64_t>("axis");
   const shape s = given != nullptr ? x.shape() : shape{x.shape().elements()};
   const std::size_t axis = given != nullptr ? s.axis(*given) : 0;

@@ -74,7 +74,8 @@ struct requantization {
     const float factor = io.in<float>(a_scale)[a_scales == 1 ? 0 : row] *
                          io.in<float>(w_scale)[w_scales == 1 ? 0 : column] /
                          io.in<float>(y_scale)[0];
-    const float q = std::nearbyint(static_cast<float>(sum) * factor);
+    const float real = std::nearbyint(static_cast<float>(sum) * factor);
+    const float q = real != real ? 0.0f : real;  // 0 by a scale of 0
     const auto put = [&]<class T>(T) {
       const auto zero = static_cast<float>(io.in<T>(y_zero)[0]);
       io.out<T>()[to] =

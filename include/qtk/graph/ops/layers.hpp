@@ -92,7 +92,7 @@ inline void check_epilogue(const op_context& ctx, std::size_t channels, const sh
   const std::int64_t zero_point = n.integer("x_zero_point", 0);
   QTK_CHECK(std::isnormal(scale) && scale > 0.0f && zero_point >= 0 && zero_point <= 255, n.label(),
             "input of scale ", scale, ", zero point ", zero_point);
-  QTK_CHECK(ctx.constant(1) == nullptr || ctx.constant(1)->is<int8>(), n.label(),
+  QTK_CHECK(ctx.constant(1) == nullptr || ctx.value(1).is<int8>(), n.label(),
             "a fixed scale of the input is for int8 weights");
   return block_scale{scale, static_cast<std::int32_t>(zero_point)};
 }

@@ -39,13 +39,14 @@ inline bound_node bind_identity(const op_context& ctx) { return renamed(ctx, ctx
 /// Dropout's share of elements that training drops: 0.5 unless given.
 [[nodiscard]] inline float ratio(const op_context& ctx) {
   if (!ctx.has(1)) return 0.5f;
-  return converted(*ctx.constant(1), dtype::fp32).as<fp32>().data()[0];
+  QTK_CHECK(ctx.dims(1).elements() == 1, ctx.node().label(), "ratio ", ctx.dims(1));
+  return converted(ctx.value(1), dtype::fp32).as<fp32>().data()[0];
 }
 
 /// Dropout at inference: x, and a mask that keeps all.
 inline bound_node bind_dropout(const op_context& ctx) {
   if (ctx.has(2)) {
-    const any_tensor& training = *ctx.constant(2);
+    const any_tensor& training = ctx.value(2);
     QTK_CHECK(training.is<boolean>() && training.shape().elements() == 1 &&
                   (!training.as<boolean>().data()[0] || ratio(ctx) == 0.0f),
               ctx.node().label(), "training mode is not supported");

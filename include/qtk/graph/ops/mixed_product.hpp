@@ -73,8 +73,8 @@ template <class F>
 [[nodiscard]] typename F::value_type quantized(const node_buffers& io, float real) {
   using T = typename F::value_type;
   const float zero = io.in<T>(8) != nullptr ? static_cast<float>(io.in<T>(8)[0]) : 0.0f;
-  return static_cast<T>(std::clamp(std::nearbyint(real / io.in<float>(7)[0]) + zero,
-                                   static_cast<float>(F::code_min),
+  const float q = std::nearbyint(real / io.in<float>(7)[0]);
+  return static_cast<T>(std::clamp((q != q ? 0.0f : q) + zero, static_cast<float>(F::code_min),
                                    static_cast<float>(F::code_max)));
 }
 

@@ -146,11 +146,9 @@ inline bound_node bind_matmul_nbits(const op_context& ctx) {
   std::string name = n.op;
   for (std::size_t i = 1; i < std::min<std::size_t>(n.inputs.size(), 5); ++i)
     name += cat(" ", n.inputs[i]);
-  const auto layer = ctx.once<linear>(cat(name, " ", w.bits, " ", w.block), [&] {
-    const auto bytes = [&](std::size_t i) {
-      return ctx.has(i) ? ctx.constant(i)->data() : nullptr;
-    };
-    return linear(w.pack(ctx.target(), bytes(1), ctx.constant(2)->as<fp32>().data(), bytes(3),
+  const auto layer = ctx.once<linear>(cat(name, " ", w.bits, " ", w.block, " ", w.K), [&] {
+    const auto bytes = [&](std::size_t i) { return ctx.has(i) ? ctx.value(i).data() : nullptr; };
+    return linear(w.pack(ctx.target(), bytes(1), ctx.value(2).as<fp32>().data(), bytes(3),
                          reinterpret_cast<const std::int32_t*>(bytes(4))));
   });
   b.run = [layer, run](const node_buffers& io) { run(*layer, io, io.workspace); };

@@ -61,6 +61,7 @@ inline bound_node bind_softmax(const op_context& ctx) {
 
 /// y = x - max - log(sum(exp(x - max)))
 inline void log_softmax(std::size_t n, const float* x, float* y) {
+  if (n == 0) return;
   float top = x[0];
   for (std::size_t i = 1; i < n; ++i) top = x[i] > top ? x[i] : top;
   double sum = 0;

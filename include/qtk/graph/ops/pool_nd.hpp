@@ -9,6 +9,12 @@
 /// Pools of any rank and type; 2-D pools of fp32 have a faster way.
 namespace qtk::inline QTK_ABI::graph_ops {
 
+[[nodiscard]] inline double window_taps(const window_nd& w) {
+  double taps = 1;
+  for (const std::int64_t k : w.kernel) taps *= static_cast<double>(k);
+  return taps;
+}
+
 /// Maximum of each window and, if asked for, its index in all of x (storage_order = 1: with the
 /// dimensions of the plane column-major).
 inline bound_node bind_max_pool_nd(const op_context& ctx) {
@@ -58,7 +64,7 @@ inline bound_node bind_max_pool_nd(const op_context& ctx) {
       ctx.reject(cat("input of ", name(F::id), " is not supported"));
     }
   });
-  count_work(b, ctx, 1);
+  count_work(b, ctx, window_taps(window));
   return b;
 }
 
@@ -92,7 +98,7 @@ template <class Add, class Finish>
                      *out++ = static_cast<float>(finish(sum, count));
                    }
                }};
-  count_work(b, ctx, 1);
+  count_work(b, ctx, window_taps(window));
   return b;
 }
 

@@ -126,7 +126,7 @@ inline bound_node bind_lookup(const op_context& ctx) {
   const auto table = ctx.once<std::vector<float>>(cat("Lookup ", n.inputs.at(1)), [&] {
     QTK_CHECK(ctx.constant(1) != nullptr, n.label(), "weights must be constant");
     std::vector<float> rows((K + 1) * N);  // the last one is for indices out of range
-    const tensor<fp32> real = dequantize(*ctx.constant(1));
+    const tensor<fp32> real = dequantize(ctx.value(1));
     for (std::size_t r = 0; r < N; ++r)
       for (std::size_t c = 0; c < K; ++c) rows[c * N + r] = real.data()[r * K + c];
     return rows;

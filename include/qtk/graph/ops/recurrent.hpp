@@ -287,22 +287,26 @@ inline bound_node bind_recurrent(const op_context& ctx) {
   using kept = std::vector<recurrent_weights>;
   std::shared_ptr<const kept> packed;
   if (ctx.fixed(1) && ctx.fixed(2)) {
-    packed = ctx.once<kept>(cat(ctx.node().op, " ", l.resets_first(), " ", ctx.node().inputs[1],
-                                " ", ctx.node().inputs[2]),
-                            [&] {
-                              kept all;
-                              for (std::size_t d = 0; d < l.directions; ++d)
-                                all.push_back(pack(ctx.constant(1)->as<fp32>().data(),
-                                                   ctx.constant(2)->as<fp32>().data(), d));
-                              return all;
-                            });
+    packed = ctx.once<kept>(
+        cat(ctx.node().op, " ", l.resets_first(), " ", ctx.node().inputs[1], " ",
+            ctx.node().inputs[2]),
+        [&] {
+          kept all;
+          for (std::size_t d = 0; d < l.directions; ++d)
+            all.push_back(pack(ctx.value(1).as<fp32>().data(), ctx.value(2).as<fp32>().data(), d));
+          return all;
+        });
     b.packed = packed;
     for (const recurrent_weights& w : *packed) b.packed_bytes += w.bytes();
   }
   b.run = [l, pack, packed](const node_buffers& io) {
-    for (std::size_t d = 0; d < l.directions; ++d)
-      recurrence(l, io, d).run(packed != nullptr ? (*packed)[d]
-                                                 : pack(io.in<float>(1), io.in<float>(2), d));
+    for (std::size_t d = 0; d < l.directions; ++d) {
+      recurrence one(l, io, d);
+      if (packed != nullptr)
+        one.run((*packed)[d]);
+      else
+        one.run(pack(io.in<float>(1), io.in<float>(2), d));
+    }
   };
   return b;
 }

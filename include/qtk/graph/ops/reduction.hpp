@@ -58,6 +58,8 @@ struct sum {
 struct mean : sum {
   template <class T, class S>
   static T finish(S s, std::size_t n) {
+    if constexpr (std::is_integral_v<T>)
+      if (n == 0) return T{0};
     if constexpr (std::is_integral_v<T> && std::is_signed_v<T>)
       return static_cast<T>(static_cast<std::int64_t>(s) / static_cast<std::int64_t>(n));
     else
@@ -244,7 +246,7 @@ template <bool Product>
 bound_node bind_cumulative(const op_context& ctx) {
   const node& n = ctx.node();
   const shape& x = ctx.dims(0);
-  const std::size_t axis = x.axis(ctx.integers(1).at(0));
+  const std::size_t axis = x.axis(ctx.one_integer(1));
   const bool exclusive = n.integer("exclusive", 0) != 0, reverse = n.integer("reverse", 0) != 0;
   bound_node b{.outputs = {ctx.in(0)}, .run = {}};
   visit_format(ctx.in(0).type, [&]<class F>(F) {

@@ -137,7 +137,7 @@ struct resize_taps {
   const auto floats = [&](std::size_t i) {
     std::vector<float> values;
     if (!ctx.has(i)) return values;
-    const any_tensor wide = converted(*ctx.constant(i), dtype::fp32);
+    const any_tensor wide = converted(ctx.value(i), dtype::fp32);
     const auto span = wide.as<fp32>().span();
     values.assign(span.begin(), span.end());
     return values;

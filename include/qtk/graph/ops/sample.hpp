@@ -157,7 +157,7 @@ inline bound_node bind_roi_align(const op_context& ctx) {
   const shape x = ctx.dims(0), rois = ctx.dims(1);
   const std::int64_t h = n.integer("output_height", 1), w = n.integer("output_width", 1);
   const std::int64_t ratio = n.integer("sampling_ratio", 0);
-  QTK_CHECK(x.rank() == 4 && rois.rank() == 2 && rois[1] == 4 &&
+  QTK_CHECK(x.rank() == 4 && x[2] > 0 && x[3] > 0 && rois.rank() == 2 && rois[1] == 4 &&
                 ctx.dims(2).elements() == rois[0] && h > 0 && w > 0 && h < (1 << 16) &&
                 w < (1 << 16) && ratio >= 0 && ratio < 1024,
             n.label(), "input ", x, ", rois ", rois);
@@ -232,16 +232,16 @@ inline bound_node bind_roi_align(const op_context& ctx) {
 /// class, box) for each.
 inline bound_node bind_non_max_suppression(const op_context& ctx) {
   const node& n = ctx.node();
-  const auto& boxes = ctx.constant(0)->as<fp32>();
-  const auto& scores = ctx.constant(1)->as<fp32>();
+  const auto& boxes = ctx.value(0).as<fp32>();
+  const auto& scores = ctx.value(1).as<fp32>();
   const shape &bs = boxes.shape(), &ss = scores.shape();
   QTK_CHECK(bs.rank() == 3 && bs[2] == 4 && ss.rank() == 3 && ss[0] == bs[0] && ss[2] == bs[1],
             n.label(), "boxes ", bs, ", scores ", ss);
-  const std::int64_t most = ctx.has(2) ? ctx.integers(2).at(0) : 0;
+  const std::int64_t most = ctx.has(2) ? ctx.one_integer(2) : 0;
   const auto number = [&](std::size_t i, float fallback) {
     if (!ctx.has(i)) return fallback;
     QTK_CHECK(ctx.dims(i).elements() == 1, n.label(), "input ", i, " is ", ctx.dims(i));
-    return ctx.constant(i)->as<fp32>().data()[0];
+    return ctx.value(i).as<fp32>().data()[0];
   };
   const float iou = number(3, 0), least = number(4, -std::numeric_limits<float>::infinity());
   const bool center = n.integer("center_point_box", 0) != 0;

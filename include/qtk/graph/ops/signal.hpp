@@ -100,7 +100,7 @@ class fourier {
 /// A length: more than 0 and not above what a transform's tables are good for.
 [[nodiscard]] inline std::size_t length_input(const op_context& ctx, std::size_t i) {
   const std::int64_t n = integer_input(ctx, i);
-  QTK_CHECK(n > 0 && n <= (1 << 28), ctx.node().label(), "input ", i, " is ", n);
+  QTK_CHECK(n > 0 && n <= (1 << 24), ctx.node().label(), "input ", i, " is ", n);
   return static_cast<std::size_t>(n);
 }
 
@@ -255,7 +255,7 @@ inline bound_node bind_mel_weights(const op_context& ctx) {
   const auto length = static_cast<double>(length_input(ctx, 1));
   const std::size_t bins = length_input(ctx, 1) / 2 + 1;
   const auto mel_of = [&](std::size_t i) {
-    const any_tensor hertz = converted(*ctx.constant(i), dtype::fp64);
+    const any_tensor hertz = converted(ctx.value(i), dtype::fp64);
     QTK_CHECK(hertz.shape().elements() == 1, n.label(), "input ", i, " is ", hertz.shape());
     return 2595 * std::log10(1 + hertz.as<fp64>().data()[0] / 700);
   };

@@ -150,6 +150,7 @@ class layout_mover {
       std::vector<std::int64_t> in_order = perm;
       std::sort(in_order.begin(), in_order.end());
       if (std::adjacent_find(in_order.begin(), in_order.end()) != in_order.end()) return false;
+      if (!made.perm.empty() && *r + made.squeezed.size() != made.perm.size()) return false;
       // Of the view's dimensions: those that go lead, then the others in their new order.
       const std::vector<std::int64_t> there = kept_dimensions(made.squeezed, *r);
       std::vector<std::int64_t> all = made.squeezed;
@@ -184,6 +185,8 @@ class layout_mover {
                                                         std::size_t r) {
     const any_tensor& w = *m_.find_weight(name);
     if (w.shape().rank() > r) return std::nullopt;
+    // The weight gives the result more dimensions than the view has.
+    if (!v.perm.empty() && v.perm.size() != r + v.squeezed.size()) return std::nullopt;
     if (w.shape().elements() == 1 && w.shape().rank() <= 1) return name;
     const tensor<fp32>* t = w.get_if<fp32>();
     if (t == nullptr) return std::nullopt;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "qtk/graph/passes/rewrite.hpp"
+#include "qtk/ops/packed_weights.hpp"
 
 namespace qtk::inline QTK_ABI::passes {
 
@@ -90,8 +91,11 @@ class layer_lowering {
  private:
   /// Pushes what stands for `n`; false where it is no layer.
   bool lower(const node& n) {
-    if (n.op == "Conv") return convolution(n);
     const any_tensor* w = m_.find_weight(n.inputs[1]);
+    // Integers and doubles are multiplied as they are.
+    if (w != nullptr && !w->visit([]<class F>(const tensor<F>&) { return weight_format<F>; }))
+      return false;
+    if (n.op == "Conv") return convolution(n);
     if (w == nullptr || w->shape().rank() != 2) return false;
     if (n.op == "Gemm") return gemm(n);
     layer(n, n.inputs[1], true).op = "Linear";

@@ -27,7 +27,12 @@ class parts {
   /// The ONNX node `op` that makes `value`, or null.
   [[nodiscard]] const node* made_by(const std::string& value, std::string_view op) const {
     const auto i = uses_.maker(value);
-    return i && m_.nodes[*i].is(op) && m_.nodes[*i].outputs[0] == value ? &m_.nodes[*i] : nullptr;
+    const bool pair = op == "Add" || op == "Sub" || op == "Mul" || op == "Div" || op == "Pow";
+    const std::size_t inputs = op == "OneHot" ? 3 : pair ? 2 : 1;  // at least, in a valid model
+    return i && m_.nodes[*i].is(op) && m_.nodes[*i].inputs.size() >= inputs &&
+                   m_.nodes[*i].outputs[0] == value
+               ? &m_.nodes[*i]
+               : nullptr;
   }
   /// The only reader of `value`, where it is the ONNX node `op` of two inputs.
   [[nodiscard]] const node* read_by(const std::string& value, std::string_view op) const {
@@ -331,7 +336,7 @@ inline model fuse_lookup(model m) {
     const any_tensor* levels = hot != nullptr ? before.find_weight(hot->inputs[2]) : nullptr;
     const std::size_t K = hot != nullptr ? before.find_weight(n.inputs[1])->shape()[1] : 0;
     const bool plain =
-        depth != nullptr && levels != nullptr && depth->shape().elements() == 1 &&
+        K != 0 && depth != nullptr && levels != nullptr && depth->shape().elements() == 1 &&
         converted(*depth, dtype::int64).as<int64>().data()[0] == static_cast<std::int64_t>(K) &&
         levels->is<fp32>() && levels->as<fp32>().elements() == 2 &&
         levels->as<fp32>().data()[0] == 0.0f && levels->as<fp32>().data()[1] == 1.0f &&
