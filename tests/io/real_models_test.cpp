@@ -94,7 +94,7 @@ TEST_CASE("trained models keep their accuracy when data calibrate them", "[io][r
     }
     const model m = qtk_cli::with_scores(onnx::load(*model_path));
     qtk_cli::data_set all =
-        qtk_cli::load_data(spec.substr(0, colon) + *data_path, light ? 200 : 10000);
+        qtk_cli::load_data(spec.substr(0, colon) + *data_path, light ? 200 : 5000);
     qtk_cli::preprocess(all, {t.scale, t.mean, t.std});
     const qtk_cli::data_split parts = qtk_cli::split(all, light ? 32 : 512);
     const qtk_cli::data_set &chosen = parts.chosen, &rest = parts.rest;
