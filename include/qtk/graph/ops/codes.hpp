@@ -115,7 +115,8 @@ inline bound_node bind_quantize_linear(const op_context& ctx) {
     if constexpr (is_code<F>) {
       b.run = [=, zeros = ctx.has(2) ? ctx.dims(2) : shape{}, label = n.label(),
                &k = find_elementwise(ctx.target())](const node_buffers& io) {
-        const auto [lo, hi] = code_limits<F>();
+        // Not a structured binding: clang 14 captures none.
+        const std::int64_t lo = code_limits<F>().first, hi = code_limits<F>().second;
         const float* const scales = io.in<float>(1);
         const auto zero = [&](std::size_t s) {
           return io.inputs.size() > 2 && io.inputs[2] != nullptr
