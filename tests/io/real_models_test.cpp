@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <qtk/graph.hpp>
 #include <qtk/onnx.hpp>
 
@@ -51,24 +52,37 @@ double percent(const model& m, const qtk_cli::data_set& data) {
   return 100.0 * qtk_cli::accuracy(qtk_cli::run_all(s, data, 50), data);
 }
 
+struct loaded_model {
+  model m;
+  qtk_cli::data_set data;
+};
+
+/// The model with at most `limit` of its samples; nothing, said as skipped, where they aren't
+/// there.
+std::optional<loaded_model> load(const trained& t, std::size_t limit) {
+  const std::string spec = t.data;
+  const std::size_t colon = spec.find(':') + 1;
+  const auto model_path = data_file(t.model);
+  const auto data_path = data_file(spec.substr(colon));
+  if (!model_path || !data_path) {
+    QTK_SKIP("no " << t.model);
+    return std::nullopt;
+  }
+  loaded_model l{qtk_cli::with_scores(onnx::load(*model_path)),
+                 qtk_cli::load_data(spec.substr(0, colon) + *data_path, limit)};
+  qtk_cli::preprocess(l.data, {t.scale, t.mean, t.std});
+  return l;
+}
+
 }  // namespace
 
 TEST_CASE("trained models keep their accuracy", "[io][real]") {
+  // Where every sample is slow (sanitizers), few of them: that they run, not how right they are.
+  const bool light = std::getenv("QTK_TEST_LIGHT") != nullptr;
   for (const trained& t : models) {
-    const std::string spec = t.data;
-    const std::size_t colon = spec.find(':') + 1;
-    const auto model_path = data_file(t.model);
-    const auto data_path = data_file(spec.substr(colon));
-    if (!model_path || !data_path) {
-      QTK_SKIP("no " << t.model);
-      continue;
-    }
-    const model m = qtk_cli::with_scores(onnx::load(*model_path));
-    // Where every sample is slow (sanitizers), few of them: that they run, not how right they are.
-    const bool light = std::getenv("QTK_TEST_LIGHT") != nullptr;
-    qtk_cli::data_set data =
-        qtk_cli::load_data(spec.substr(0, colon) + *data_path, light ? 100 : 10000);
-    qtk_cli::preprocess(data, {t.scale, t.mean, t.std});
+    const auto loaded = load(t, light ? 100 : 10000);
+    if (!loaded) continue;
+    const auto& [m, data] = *loaded;
     CAPTURE(t.name);
     const double noise = light ? 10.0 : 0.0;
     CHECK(percent(m, data) == Approx(t.fp32_percent).margin(0.02 + noise));
@@ -84,18 +98,9 @@ TEST_CASE("trained models keep their accuracy", "[io][real]") {
 TEST_CASE("trained models keep their accuracy when data calibrate them", "[io][real]") {
   const bool light = std::getenv("QTK_TEST_LIGHT") != nullptr;
   for (const trained& t : models) {
-    const std::string spec = t.data;
-    const std::size_t colon = spec.find(':') + 1;
-    const auto model_path = data_file(t.model);
-    const auto data_path = data_file(spec.substr(colon));
-    if (!model_path || !data_path) {
-      QTK_SKIP("no " << t.model);
-      continue;
-    }
-    const model m = qtk_cli::with_scores(onnx::load(*model_path));
-    qtk_cli::data_set all =
-        qtk_cli::load_data(spec.substr(0, colon) + *data_path, light ? 200 : 5000);
-    qtk_cli::preprocess(all, {t.scale, t.mean, t.std});
+    const auto loaded = load(t, light ? 200 : 5000);
+    if (!loaded) continue;
+    const auto& [m, all] = *loaded;
     const qtk_cli::data_split parts = qtk_cli::split(all, light ? 32 : 512);
     const qtk_cli::data_set &chosen = parts.chosen, &rest = parts.rest;
     CAPTURE(t.name);

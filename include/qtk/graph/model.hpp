@@ -31,6 +31,9 @@ using attribute =
 /// their range at run time.
 inline constexpr std::string_view qtk_domain = "qtk";
 
+/// Microsoft's operators beside those of ONNX (onnxruntime, docs/ContribOperators.md).
+inline constexpr std::string_view microsoft_domain = "com.microsoft";
+
 struct node {
   std::string op, name, domain;
   std::vector<std::string> inputs;  // "" stands for an optional input that is absent

@@ -12,9 +12,6 @@
 /// What binders of all families share.
 namespace qtk::inline QTK_ABI::graph_ops {
 
-/// Microsoft's operators beside those of ONNX (onnxruntime, docs/ContribOperators.md).
-inline constexpr std::string_view microsoft = "com.microsoft";
-
 /// Work of a node that reads its inputs and writes its outputs once, with `per_element` operations
 /// for each element of the first.
 inline void count_work(bound_node& b, const op_context& ctx, double per_element) {

@@ -9,47 +9,52 @@
 /// Pools of any rank and type; 2-D pools of fp32 have a faster way.
 namespace qtk::inline QTK_ABI::graph_ops {
 
-[[nodiscard]] inline double window_taps(const window_nd& w) {
-  double taps = 1;
-  for (const std::int64_t k : w.kernel) taps *= static_cast<double>(k);
-  return taps;
-}
+/// What a pool of input 0 slides over, and the shape of its result.
+struct pool_shapes {
+  shape x, y;
+  window_walk walk;
+  std::size_t planes, plane;
+
+  [[nodiscard]] static pool_shapes of(const op_context& ctx) {
+    const shape& x = ctx.dims(0);
+    window_nd window(ctx, x);
+    window.pad_automatically(ctx, x);
+    const auto positions = window.positions(ctx, x, ctx.node().integer("ceil_mode", 0) != 0);
+    shape y{x[0], x[1]};
+    for (const std::size_t p : positions) y.push_back(p);
+    return {x, y, window_walk(window, x, positions), x[0] * x[1], x.product(2, x.rank())};
+  }
+};
 
 /// Maximum of each window and, if asked for, its index in all of x (storage_order = 1: with the
 /// dimensions of the plane column-major).
 inline bound_node bind_max_pool_nd(const op_context& ctx) {
   const node& n = ctx.node();
-  const shape x = ctx.dims(0);
-  window_nd window(ctx, x);
-  window.pad_automatically(ctx, x);
-  const auto positions = window.positions(ctx, x, n.integer("ceil_mode", 0) != 0);
-  shape y{x[0], x[1]};
-  for (const std::size_t p : positions) y.push_back(p);
+  const pool_shapes pool = pool_shapes::of(ctx);
   const bool indices = n.outputs.size() > 1, column_major = n.integer("storage_order", 0) != 0;
-  bound_node b{.outputs = {{ctx.in(0).type, y}}, .run = {}};
-  if (indices) b.outputs.push_back({dtype::int64, y});
+  bound_node b{.outputs = {{ctx.in(0).type, pool.y}}, .run = {}};
+  if (indices) b.outputs.push_back({dtype::int64, pool.y});
   visit_format(ctx.in(0).type, [&]<class F>(F) {
     using T = typename F::value_type;
     if constexpr (std::is_arithmetic_v<T> && !F::packed) {
-      b.run = [=, walk = window_walk(window, x, positions), planes = x[0] * x[1],
-               plane = x.product(2, x.rank())](const node_buffers& io) {
+      b.run = [=](const node_buffers& io) {
         const auto index_of = [&](std::size_t at) {
           if (!column_major) return at;
-          std::size_t turned = 0, step = plane;
-          for (std::size_t d = x.rank(); d-- > 2; at /= x[d]) {
-            step /= x[d];
-            turned += at % x[d] * step;
+          std::size_t turned = 0, step = pool.plane;
+          for (std::size_t d = pool.x.rank(); d-- > 2; at /= pool.x[d]) {
+            step /= pool.x[d];
+            turned += at % pool.x[d] * step;
           }
           return turned;
         };
         std::size_t to = 0;
-        for (std::size_t c = 0; c < planes; ++c)
-          for (std::size_t p = 0; p < walk.positions(); ++p, ++to) {
-            const T* in = io.in<T>(0) + c * plane;
+        for (std::size_t c = 0; c < pool.planes; ++c)
+          for (std::size_t p = 0; p < pool.walk.positions(); ++p, ++to) {
+            const T* in = io.in<T>(0) + c * pool.plane;
             T best = std::numeric_limits<T>::lowest();
             std::ptrdiff_t where = -1;
-            for (std::size_t t = 0; t < walk.taps(); ++t)
-              if (const std::ptrdiff_t at = walk.at(p, t);
+            for (std::size_t t = 0; t < pool.walk.taps(); ++t)
+              if (const std::ptrdiff_t at = pool.walk.at(p, t);
                   at >= 0 && (where < 0 || in[at] > best)) {
                 best = in[at];
                 where = at;
@@ -57,14 +62,14 @@ inline bound_node bind_max_pool_nd(const op_context& ctx) {
             io.out<T>(0)[to] = best;
             if (indices)
               io.out<std::int64_t>(1)[to] = static_cast<std::int64_t>(
-                  c * plane + index_of(static_cast<std::size_t>(where < 0 ? 0 : where)));
+                  c * pool.plane + index_of(static_cast<std::size_t>(where < 0 ? 0 : where)));
           }
       };
     } else {
       ctx.reject(cat("input of ", name(F::id), " is not supported"));
     }
   });
-  count_work(b, ctx, window_taps(window));
+  count_work(b, ctx, static_cast<double>(pool.walk.taps()));
   return b;
 }
 
@@ -73,32 +78,24 @@ template <class Add, class Finish>
 [[nodiscard]] bound_node fold_windows(const op_context& ctx, bool count_padding, Add add,
                                       Finish finish) {
   ctx.expect(0, dtype::fp32);
-  const node& n = ctx.node();
-  const shape x = ctx.dims(0);
-  window_nd window(ctx, x);
-  window.pad_automatically(ctx, x);
-  const auto positions = window.positions(ctx, x, n.integer("ceil_mode", 0) != 0);
-  shape y{x[0], x[1]};
-  for (const std::size_t p : positions) y.push_back(p);
-  bound_node b{.outputs = {{dtype::fp32, y}},
-               .run = [=, walk = window_walk(window, x, positions), planes = x[0] * x[1],
-                       plane = x.product(2, x.rank())](const node_buffers& io) {
+  const pool_shapes pool = pool_shapes::of(ctx);
+  bound_node b{.outputs = {{dtype::fp32, pool.y}}, .run = [=](const node_buffers& io) {
                  float* out = io.out<float>();
-                 for (std::size_t c = 0; c < planes; ++c)
-                   for (std::size_t p = 0; p < walk.positions(); ++p) {
-                     const float* in = io.in<float>(0) + c * plane;
+                 for (std::size_t c = 0; c < pool.planes; ++c)
+                   for (std::size_t p = 0; p < pool.walk.positions(); ++p) {
+                     const float* in = io.in<float>(0) + c * pool.plane;
                      double sum = 0;
                      std::size_t count = 0;
-                     for (std::size_t t = 0; t < walk.taps(); ++t) {
+                     for (std::size_t t = 0; t < pool.walk.taps(); ++t) {
                        bool within = false;
-                       const std::ptrdiff_t at = walk.at(p, t, &within);
+                       const std::ptrdiff_t at = pool.walk.at(p, t, &within);
                        if (at >= 0) add(sum, static_cast<double>(in[at]));
                        count += at >= 0 || (count_padding && within) ? 1u : 0u;
                      }
                      *out++ = static_cast<float>(finish(sum, count));
                    }
                }};
-  count_work(b, ctx, window_taps(window));
+  count_work(b, ctx, static_cast<double>(pool.walk.taps()));
   return b;
 }
 

@@ -176,8 +176,8 @@ QTK_GRAPH_FUNCTION op_table product_ops() {
   static constexpr op_definition table[] = {
       {"Det", "", bind_det, 0, all_inputs},
       {"Einsum", "", bind_einsum, 0, 0, all_inputs},
-      {"FusedGemm", microsoft, bind_fused_gemm<bind_gemm>, 0, all_inputs},
-      {"FusedMatMul", microsoft, bind_fused_matmul, 0, all_inputs},
+      {"FusedGemm", microsoft_domain, bind_fused_gemm<bind_gemm>, 0, all_inputs},
+      {"FusedMatMul", microsoft_domain, bind_fused_matmul, 0, all_inputs},
       {"Gemm", "", bind_gemm, 0, 0, all_inputs},
       {"MatMul", "", bind_matmul, 0, 0, all_inputs},
   };

@@ -91,15 +91,9 @@ class fourier {
   return length <= (1u << 16) ? std::make_shared<const fourier>(length) : nullptr;
 }
 
-/// Of one element, whatever integer type.
-[[nodiscard]] inline std::int64_t integer_input(const op_context& ctx, std::size_t i) {
-  const std::vector<std::int64_t> all = ctx.integers(i);
-  QTK_CHECK(all.size() == 1, ctx.node().label(), "input ", i, " has ", all.size(), " elements");
-  return all[0];
-}
 /// A length: more than 0 and not above what a transform's tables are good for.
 [[nodiscard]] inline std::size_t length_input(const op_context& ctx, std::size_t i) {
-  const std::int64_t n = integer_input(ctx, i);
+  const std::int64_t n = ctx.one_integer(i);
   QTK_CHECK(n > 0 && n <= (1 << 24), ctx.node().label(), "input ", i, " is ", n);
   return static_cast<std::size_t>(n);
 }
@@ -120,7 +114,7 @@ inline bound_node bind_dft(const op_context& ctx) {
   const bool inverse = n.integer("inverse", 0) != 0, onesided = n.integer("onesided", 0) != 0;
   const bool modern = ctx.opset() >= 20;
   const std::size_t axis = x.axis(!modern      ? n.integer("axis", 1)
-                                  : ctx.has(2) ? integer_input(ctx, 2)
+                                  : ctx.has(2) ? ctx.one_integer(2)
                                                : -2);
   const std::size_t parts = x.rank() < 2 ? 0 : x.back();
   QTK_CHECK((parts == 1 || parts == 2) && axis + 1 < x.rank() && x[axis] > 0, n.label(), "input ",
@@ -231,7 +225,7 @@ template <class Fill>
 /// Hann 1/2, 1/2; Hamming 25/46, 21/46; Blackman 0.42, 0.5, 0.08.
 inline bound_node bind_window(const op_context& ctx) {
   const node& n = ctx.node();
-  const std::int64_t size = integer_input(ctx, 0);
+  const std::int64_t size = ctx.one_integer(0);
   QTK_CHECK(size >= 0, n.label(), "a window of ", size);
   const auto count = static_cast<std::size_t>(size);
   const double N = static_cast<double>(

@@ -15,16 +15,6 @@
 ///   zero    points (N, (K / block + 1) / 2) bytes likewise; absent: 8
 namespace qtk::inline QTK_ABI::passes {
 
-inline constexpr std::string_view microsoft_domain = "com.microsoft";
-
-/// Puts one of two codes of a byte.
-inline void set_nibble(std::uint8_t& byte, std::size_t i, int code) noexcept {
-  byte = static_cast<std::uint8_t>(byte | (code << (i % 2 == 0 ? 0 : 4)));
-}
-[[nodiscard]] inline int nibble(std::uint8_t byte, std::size_t i) noexcept {
-  return i % 2 == 0 ? byte & 15 : byte >> 4;
-}
-
 /// MatMul nodes whose weights are DequantizeLinear of int4 in blocks of 16, 32, ... along K become
 /// MatMulNBits: of a model in ONNX's operators (onnx::to_standard). Others stay. MatMulNBits is not
 /// of ONNX: fewer runtimes read it.
@@ -52,11 +42,11 @@ inline void set_nibble(std::uint8_t& byte, std::size_t i, int code) noexcept {
     tensor<uint8> zeros({N * ceil_div(blocks, 2)});
     for (std::size_t o = 0; o < N; ++o) {
       std::uint8_t* row = packed.data() + o * blocks * block / 2;
-      for (std::size_t k = 0; k < K; ++k) set_nibble(row[k / 2], k, codes.at(k, o) + 8);
+      for (std::size_t k = 0; k < K; ++k) nibble::store(row, k, codes.at(k, o) + 8);
       for (std::size_t b = 0; b < blocks; ++b) {
         scales.data()[o * blocks + b] = scale->as<fp32>().data()[b * N + o];
         const int z = zero == nullptr ? 0 : zero->as<int4>().at(b, o);
-        set_nibble(zeros.data()[o * ceil_div(blocks, 2) + b / 2], b, z + 8);
+        nibble::store(zeros.data() + o * ceil_div(blocks, 2), b, z + 8);
       }
     }
     const std::string base = real.inputs[0];
@@ -108,11 +98,11 @@ inline void set_nibble(std::uint8_t& byte, std::size_t i, int code) noexcept {
   for (std::size_t o = 0; o < N; ++o) {
     const std::uint8_t* row = packed->as<uint8>().data() + o * blocks * (block / 2);
     for (std::size_t k = 0; k < K; ++k)
-      to.set(o, k, static_cast<std::int8_t>(nibble(row[k / 2], k) - 8));
+      to.set(o, k, static_cast<std::int8_t>(nibble::raw(row, k) - 8));
     for (std::size_t b = 0; b < blocks; ++b) {
       q.scales.push_back(scales->as<fp32>().data()[o * blocks + b]);
       if (zeros != nullptr)
-        q.zero_points.push_back(nibble(zeros->as<uint8>().data()[o * zero_row + b / 2], b) - 8);
+        q.zero_points.push_back(nibble::raw(zeros->as<uint8>().data() + o * zero_row, b) - 8);
     }
   }
   w.set_quantization(std::move(q));
