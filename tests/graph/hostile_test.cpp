@@ -171,7 +171,23 @@ TEST_CASE("operators without what they read or make, behind a layer", "[graph][h
 }
 
 TEST_CASE("nodes of qtk's own domain read what they hold", "[graph][hostile]") {
-  model m = with_nodes({2, 3}, {make_node("Linear", {"x"}, "y")});
-  m.nodes[0].domain = std::string(qtk_domain);
-  CHECK_THROWS_AS(session(m), error);
+  const auto refused = [](const std::vector<std::string>& inputs, const shape& w) {
+    for (const char* op : {"Linear", "Conv"}) {
+      for (const char* behind : {"Relu", "Add", "BatchNormalization"}) {
+        model m =
+            with_nodes({2, 3}, {make_node(op, inputs, "p"), make_node(behind, {"p", "c"}, "y")});
+        m.nodes[0].domain = std::string(qtk_domain);
+        m.set_weight("w", tensor<fp32>(w));
+        m.set_weight("c", tensor<fp32>({3}));
+        CHECK_THROWS_AS(session(m), error);
+        CHECK_THROWS_AS(session(equalize_layers(prune_channels(m, 0.5))), error);
+      }
+    }
+  };
+  refused({"x"}, {3, 3});
+  refused({"x", ""}, {3, 3});
+  refused({"", "w"}, {3, 3});
+  refused({"x", "x"}, {3, 3});
+  refused({"x", "w"}, {});
+  refused({"x", "w"}, {3});
 }

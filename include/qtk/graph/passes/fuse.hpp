@@ -16,9 +16,10 @@ namespace qtk::inline QTK_ABI::passes {
   return w != nullptr ? w->get_if<fp32>() : nullptr;
 }
 
-/// Output channels of a layer: rows of its weights.
+/// Output channels of a layer: rows of its weights. 0 where its weights are none.
 [[nodiscard]] inline std::size_t channels(const model& m, const node& layer) {
-  return m.find_weight(layer.inputs[1])->shape()[0];
+  const any_tensor* w = m.find_weight(layer.inputs[1]);
+  return w != nullptr && w->shape().rank() > 0 ? w->shape()[0] : 0;
 }
 
 /// The only node that reads a layer's output, where nothing is fused behind the sum yet.
@@ -67,7 +68,7 @@ inline model fuse_batch_norm(model m) {
     const tensor<fp32>* p[4] = {floats(m, *bn, 1), floats(m, *bn, 2), floats(m, *bn, 3),
                                 floats(m, *bn, 4)};
     const tensor<fp32>* b = floats(m, layer, 2);
-    if (w == nullptr) continue;
+    if (w == nullptr || w->shape().rank() != 2) continue;
     const std::size_t N = w->shape()[0], K = w->shape()[1];
     const auto fits = [N](const tensor<fp32>* t) { return t != nullptr && t->elements() == N; };
     if (!std::all_of(p, p + 4, fits) || (layer.has_input(2) && !fits(b))) continue;

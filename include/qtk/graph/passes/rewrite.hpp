@@ -46,9 +46,11 @@ class value_names {
   return n.domain.empty() && (n.op == "Conv" || n.op == "Gemm" || n.op == "MatMul");
 }
 
-/// A layer made by lower_layers: qtk.Conv or qtk.Linear.
+/// A layer made by lower_layers: qtk.Conv or qtk.Linear with an input, weights and an output. (What
+/// lacks one is left to its binder, which says so.)
 [[nodiscard]] inline bool is_layer(const node& n) noexcept {
-  return n.domain == qtk_domain && (n.op == "Conv" || n.op == "Linear");
+  return n.domain == qtk_domain && (n.op == "Conv" || n.op == "Linear") && n.has_input(0) &&
+         n.has_input(1) && !n.outputs.empty();
 }
 
 /// Sets input i, padding with absent ones.
