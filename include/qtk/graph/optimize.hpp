@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include "qtk/graph/passes/attention.hpp"
 #include "qtk/graph/passes/common.hpp"
 #include "qtk/graph/passes/fold.hpp"
 #include "qtk/graph/passes/fuse.hpp"
@@ -53,6 +54,9 @@ struct pass {
        passes::fuse_gelu, true},
       {"fuse_layer_norm", "LayerNormalization is recognized by its parts", passes::fuse_layer_norm,
        true},
+      {"fuse_attention",
+       "softmax(scale * Q K^T + mask) V, with its heads cut and joined, is Attention",
+       passes::fuse_attention, true},
       {"fuse_lookup", "a layer of OneHot reads rows of its weights", passes::fuse_lookup, true},
   };
   return table;

@@ -12,6 +12,7 @@ namespace qtk::inline QTK_ABI::graph_ops {
 QTK_GRAPH_FUNCTION op_table sequence_ops() {
   static constexpr op_definition table[] = {
       {"Attention", "", bind_attention, 0, all_inputs},
+      {"Attention", qtk_domain, bind_attention, 0, all_inputs},
       {"BiasGelu", microsoft_domain, bind_biased<functions::gelu_erf>, 0, all_inputs},
       {"CausalConvWithState", "", bind_causal_conv, 0, all_inputs},
       {"FastGelu", microsoft_domain, bind_biased<functions::gelu_tanh>, 0, all_inputs},
