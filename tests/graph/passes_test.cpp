@@ -140,6 +140,38 @@ TEST_CASE("an Add that broadcasts isn't a residual", "[graph]") {
           Approx(p.data()[i] + in[1].as<fp32>().data()[i % 3]).margin(1e-5));
 }
 
+TEST_CASE("factors per channel go into the layer before them", "[graph]") {
+  const auto one_layer = [](bool conv, const char* act, const shape& factor, float low) {
+    model m = qtk_test::with_nodes({2, 5, 6, 6}, {});
+    m.set_weight("w", random_tensor(conv ? shape{4, 5, 3, 3} : shape{6, 4}, 1));
+    m.set_weight("b", random_tensor(conv ? shape{4} : shape{4}, 2));
+    m.set_weight("g", random_tensor(factor, 3, low, 2.0f));
+    m.nodes = {conv ? make_node("Conv", {"x", "w", "b"}, "p")
+                    : make_node("MatMul", {"x", "w"}, "q")};
+    if (!conv) m.nodes.push_back(make_node("Add", {"q", "b"}, "p"));
+    if (*act != 0) m.nodes.push_back(make_node(act, {"p"}, "r"));
+    m.nodes.push_back(make_node("Mul", {"g", *act != 0 ? "r" : "p"}, "y"));
+    return m;
+  };
+  const auto x = random_tensor({2, 5, 6, 6}, 4);
+  const auto check = [&](const model& m, std::size_t nodes) {
+    CHECK(optimize(m).nodes.size() == nodes);
+    CHECK(distance(session(m).run(x), session(m, {.optimize = false}).run(x)) < 1e-5);
+  };
+  for (const bool conv : {false, true}) {
+    const shape each = conv ? shape{4, 1, 1} : shape{4};
+    for (const char* act : {"", "Relu", "LeakyRelu"}) {
+      CAPTURE(conv, act);
+      check(one_layer(conv, act, each, 0.5f), 1);
+      check(one_layer(conv, act, {1}, 0.5f), 1);
+      check(one_layer(conv, act, {}, 0.5f), 1);
+      check(one_layer(conv, act, each, -2.0f), *act == 0 ? 1 : 2);          // ReLU keeps no signs
+      check(one_layer(conv, act, conv ? shape{4} : shape{6, 4}, 0.5f), 2);  // along another
+    }
+    check(one_layer(conv, "Sigmoid", each, 0.5f), 3);
+  }
+}
+
 TEST_CASE("constants fold, identities and dead nodes go", "[graph]") {
   model m;
   m.opsets[""] = 13;

@@ -128,6 +128,52 @@ inline model fuse_bias(model m) {
   return m;
 }
 
+/// Mul by a constant, one for each channel or one for all, behind a layer goes into its weights and
+/// bias: f(x) * g = f(x * g) for no activation, and for ReLU and leaky ReLU where g > 0.
+inline model fuse_factor(model m) {
+  std::vector<bool> gone(m.nodes.size());
+  const value_uses uses(m);
+  value_names names(m);
+  for (node& layer : m.nodes) {
+    if (!is_layer(layer) || layer.has_input(3)) continue;
+    const auto reader = uses.only_reader(layer.outputs[0]);
+    node* mul = reader ? &m.nodes[*reader] : nullptr;
+    const tensor<fp32>* w = floats(m, layer, 1);
+    if (mul == nullptr || !mul->is("Mul") || mul->inputs.size() != 2 || mul->outputs.empty() ||
+        w == nullptr || w->shape().rank() != 2)
+      continue;
+    const tensor<fp32>* g = floats(m, *mul, mul->inputs[0] == layer.outputs[0] ? 1 : 0);
+    const std::size_t N = w->shape()[0], K = w->shape()[1];
+    const bool one = g != nullptr && g->elements() == 1 && g->shape().rank() <= 1;
+    if (g == nullptr || (!one && !per_channel_shape(layer, g->shape(), N))) continue;
+    const std::string act = layer.text("activation", "");
+    const bool positive = std::all_of(g->span().begin(), g->span().end(), [](float v) {
+      return v > 0 && v <= std::numeric_limits<float>::max();
+    });
+    if (!act.empty() && !(positive && (act == "relu" || act == "leaky_relu"))) continue;
+    const tensor<fp32>* b = floats(m, layer, 2);
+    if (layer.has_input(2) && (b == nullptr || b->elements() != N)) continue;
+    const auto factor = [&](std::size_t n) { return g->data()[one ? 0 : n]; };
+    tensor<fp32> weights(w->shape());
+    for (std::size_t n = 0; n < N; ++n)
+      for (std::size_t k = 0; k < K; ++k)
+        weights.data()[n * K + k] = w->data()[n * K + k] * factor(n);
+    if (b != nullptr) {
+      tensor<fp32> bias({N});
+      for (std::size_t n = 0; n < N; ++n) bias.data()[n] = b->data()[n] * factor(n);
+      const std::string b_name = names.fresh(layer.outputs[0] + ":bias");
+      m.set_weight(b_name, std::move(bias));
+      layer.inputs[2] = b_name;
+    }
+    const std::string w_name = names.fresh(layer.outputs[0] + ":weight");
+    m.set_weight(w_name, std::move(weights));
+    layer.inputs[1] = w_name;
+    take_over(layer, *mul, gone, m);
+  }
+  erase_nodes(m, gone);
+  return m;
+}
+
 /// Add of another value of the same shape behind a layer becomes its residual: the sum happens
 /// while the tile is in registers. Of two layers that meet in an Add, the later one takes it.
 inline model fuse_residual(model m) {
