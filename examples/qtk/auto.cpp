@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <qtk/core/file.hpp>
 #include <qtk/cpu/info.hpp>
 #include <qtk/graph/passes/mixed.hpp>
@@ -107,7 +108,11 @@ class automatic {
     measure_times(bar);
     reference_ = answer(model_, data_);
     check_known(reference_);
-    search(bar);
+    before_.accuracy = accuracy(reference_, data_);
+    if (options_.has_limit())
+      search_within();
+    else
+      search(bar);
     time_totals();
   }
 
@@ -138,7 +143,8 @@ class automatic {
       const std::string other(qtk::name(best->format));
       return best->drop >= 0.05
                  ? qtk::cat(other, " would cost ", fixed(best->drop, 1), " points")
-                 : qtk::cat(other, " (", decibels(best->sqnr_db), ") is beyond the bound");
+                 : qtk::cat(other, " (", decibels(best->sqnr_db), ") is ",
+                            options_.has_limit() ? "not needed" : "beyond the bound");
     };
     if (p.format != layer_format::fp32)
       return qtk::cat(against(p), ", ",
@@ -226,6 +232,7 @@ class automatic {
     }
     constexpr std::size_t rounds = 7;
     constexpr double round_ms = 40;
+    std::vector<double> whole;  // ns of a run in fp32
     for (std::size_t round = 0; round < rounds; ++round) {
       for (std::size_t k = 0; k < sessions.size(); ++k) {
         static_cast<void>(sessions[k]->run(inputs_));  // its weights come back to the cache
@@ -234,8 +241,12 @@ class automatic {
         const double until =
             static_cast<double>(qtk::profile::now()) + round_ms * 1e6 / qtk::profile::ns_per_tick();
         std::size_t runs = 0;
+        const auto from = qtk::profile::now();
         do static_cast<void>(sessions[k]->run(inputs_));
         while (++runs < 64 && (runs < 3 || static_cast<double>(qtk::profile::now()) < until));
+        if (k == 0)  // fp32
+          whole.push_back(static_cast<double>(qtk::profile::now() - from) *
+                          qtk::profile::ns_per_tick() / static_cast<double>(runs));
         qtk::profile::enable(false);
         for (const qtk::profile::event& e : qtk::profile::snapshot()) {
           const auto at = index.find(e.name);
@@ -250,30 +261,40 @@ class automatic {
       for (measured_format& f : l.formats) f.ms = qtk::profile::summarize(f.ns).median * 1e-6;
       total_ms_ += l.fp32().ms;
     }
+    rest_ms_ = std::max(0.0, qtk::profile::summarize(whole).median * 1e-6 - total_ms_);
   }
 
-  /// The cheapest choice of harm <= bound. A file can't mix layers that quantize their activations
-  /// with quantized ones that don't, so the two are solved apart.
-  std::vector<std::size_t> solve(double bound) const {
-    std::vector<std::size_t> best;
+  /// The choice of least sum of costs whose sum of harms keeps the bound, where option(layer,
+  /// format) says both; nothing where there is none. A file can't mix layers that quantize their
+  /// activations with quantized ones that don't, so the two are solved apart.
+  template <class Option>
+  std::optional<std::vector<std::size_t>> solve(double bound, const Option& option) const {
+    std::optional<std::vector<std::size_t>> best;
     double least = std::numeric_limits<double>::infinity();
     for (const bool dynamic : {true, false}) {
       std::vector<std::vector<qtk::precision_option>> all;
+      double lowest = 0;
       for (const measured_layer& l : layers_) {
         auto& of = all.emplace_back();
+        double low = std::numeric_limits<double>::infinity();
         for (const measured_format& f : l.formats) {
-          const bool other = dynamic ? is_weight_only(f.format) : is_dynamic(f.format);
-          of.push_back({cost(l, f), other ? std::numeric_limits<double>::infinity()
-                                    : f.format == layer_format::fp32 ? 0.0
-                                                                     : f.harm()});
+          of.push_back(option(l, f));
+          if (dynamic ? is_weight_only(f.format) : is_dynamic(f.format))
+            of.back() = {0, std::numeric_limits<double>::infinity()};
+          low = std::min(low, of.back().harm);
         }
+        lowest += low;
       }
+      if (lowest > bound) continue;
       const auto picks = qtk::choose_precision(all, bound);
       double sum = 0;
       for (std::size_t i = 0; i < picks.size(); ++i) sum += all[i][picks[i]].cost;
       if (sum < least) least = sum, best = picks;
     }
     return best;
+  }
+  static double harm(const measured_format& f) {
+    return f.format == layer_format::fp32 ? 0.0 : f.harm();
   }
 
   double total_cost(const std::vector<std::size_t>& picks) const {
@@ -291,7 +312,9 @@ class automatic {
     double best_cost = total_cost(best);
     tried[best] = 0.0;
     const auto keeps = [&](double bound) {
-      const auto picks = solve(bound);
+      const auto picks = *solve(bound, [this](const measured_layer& l, const measured_format& f) {
+        return qtk::precision_option{cost(l, f), harm(f)};
+      });
       auto [at, fresh] = tried.try_emplace(picks, 0.0);
       if (fresh) at->second = points_lost(reference_, answer(make(model_, picks), data_), data_);
       const bool good = at->second <= options_.max_drop + 1e-9;
@@ -302,9 +325,9 @@ class automatic {
     for (const measured_layer& l : layers_) {
       double worst = 0;
       for (const measured_format& f : l.formats) {
-        const double harm = f.format == layer_format::fp32 ? 0.0 : f.harm();
-        if (harm > 0 && std::isfinite(harm)) least = std::min(least, harm);
-        if (std::isfinite(harm)) worst = std::max(worst, harm);
+        const double h = harm(f);
+        if (h > 0 && std::isfinite(h)) least = std::min(least, h);
+        if (std::isfinite(h)) worst = std::max(worst, h);
       }
       most += worst;
     }
@@ -319,7 +342,40 @@ class automatic {
     }
     for (std::size_t i = 0; i < best.size(); ++i) layers_[i].pick = best[i];
     after_.drop = tried[best];
-    before_.accuracy = accuracy(reference_, data_);
+  }
+
+  /// The choice of least harm whose weights, or whose time, keep a limit.
+  void search_within() {
+    const bool size = options_.max_size_bytes != 0;
+    const auto amount = [size](const measured_format& f) {
+      return size ? static_cast<double>(f.bytes) : f.ms;
+    };
+    const double rest =
+        size ? static_cast<double>(qtk::weight_bytes(trained_) - total_bytes_) : rest_ms_;
+    const double limit = (size ? static_cast<double>(options_.max_size_bytes) : options_.max_ms);
+    const auto best = solve(limit - rest, [&](const measured_layer&, const measured_format& f) {
+      const bool out = !std::isfinite(harm(f));
+      return qtk::precision_option{out ? 0.0 : harm(f),
+                                   out ? std::numeric_limits<double>::infinity() : amount(f)};
+    });
+    double lowest = rest;
+    for (const measured_layer& l : layers_) {
+      double low = std::numeric_limits<double>::infinity();
+      for (const measured_format& f : l.formats)
+        if (std::isfinite(harm(f))) low = std::min(low, amount(f));
+      lowest += low;
+    }
+    QTK_CHECK(best.has_value(), size ? "--max-size" : "--max-latency",
+              "no choice of formats keeps ",
+              size ? qtk::report::human_bytes(options_.max_size_bytes)
+                   : qtk::report::three_digits(limit) + " ms",
+              "; least are about ",
+              size ? qtk::report::human_bytes(static_cast<std::size_t>(lowest))
+                   : qtk::report::three_digits(lowest) + " ms");
+    for (std::size_t i = 0; i < best->size(); ++i) layers_[i].pick = (*best)[i];
+    after_.drop = points_lost(reference_, answer(make(model_, *best), data_), data_);
+    QTK_CHECK(!options_.drop_is_given || after_.drop <= options_.max_drop + 1e-9, "--max-drop",
+              "within the limit the model loses ", qtk::report::fixed(after_.drop, 2), " points");
   }
 
   void time_totals() {
@@ -351,7 +407,7 @@ class automatic {
   std::vector<qtk::any_tensor> inputs_;  // of the timed runs
   std::vector<measured_layer> layers_;
   answers reference_, reference_part_;
-  double total_ms_ = 0;
+  double total_ms_ = 0, rest_ms_ = 0;  // fp32's layers, and what isn't one
   std::size_t total_bytes_ = 0;
   totals before_, after_;
 };
@@ -384,6 +440,8 @@ std::string to_json(const automatic& a, const std::string& model, const auto_opt
                     {"samples", a.data().count()},
                     {"budget", o.budget},
                     {"max_drop", o.max_drop},
+                    {"max_size_bytes", o.max_size_bytes},
+                    {"max_ms", o.max_ms},
                     {"points_lost", a.after().drop},
                     {"before", whole(a.before())},
                     {"after", whole(a.after())},
@@ -398,7 +456,15 @@ void auto_options::add_to(CLI::App& app) {
                "measure each layer in each format on this CPU and pick (with --data)");
   app.add_option("--max-drop", max_drop, "points of accuracy that --auto may lose")
       ->capture_default_str()
-      ->check(CLI::Range(0.0, 100.0));
+      ->check(CLI::Range(0.0, 100.0))
+      ->each([this](const std::string&) { drop_is_given = true; });
+  const auto size =
+      app.add_option("--max-size", max_size_bytes,
+                     "weights at most, such as 500KB: --auto loses as little as it can")
+          ->transform(CLI::AsSizeValue(false));
+  app.add_option("--max-latency", max_ms, "milliseconds a run at most, likewise")
+      ->check(CLI::PositiveNumber)
+      ->excludes(size);
   app.add_option("--budget", budget, "what --auto minimizes: latency or size")
       ->capture_default_str()
       ->check(CLI::IsMember({"latency", "size"}));
