@@ -461,7 +461,7 @@ void auto_options::add_to(CLI::App& app) {
   const auto size =
       app.add_option("--max-size", max_size_bytes,
                      "weights at most, such as 500KB: --auto loses as little as it can")
-          ->transform(CLI::AsSizeValue(false));
+          ->transform(CLI::AsSizeValue(true));
   app.add_option("--max-latency", max_ms, "milliseconds a run at most, likewise")
       ->check(CLI::PositiveNumber)
       ->excludes(size);

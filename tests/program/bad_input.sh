@@ -94,6 +94,10 @@ refuses "names no format" quantize "$digits" -o out.onnx
 refuses "excludes" quantize "$digits" --auto --to int8-dynamic --data builtin:digits -o out.onnx
 refuses "--budget" quantize "$digits" --auto --budget money --data builtin:digits -o out.onnx
 refuses "--max-drop" quantize "$digits" --auto --max-drop -1 --data builtin:digits -o out.onnx
+refuses "least are about" quantize "$digits" --auto --max-size 1KB --data builtin:digits --limit 20 -o out.onnx
+refuses "excludes" quantize "$digits" --auto --max-size 1KB --max-latency 1 --data builtin:digits -o out.onnx
+refuses "--max-size" quantize "$digits" --auto --max-size much --data builtin:digits -o out.onnx
+refuses "--max-latency" quantize "$digits" --auto --max-latency 0 --data builtin:digits -o out.onnx
 refuses "unknown source" quantize "$digits" --auto --data nonsense -o out.onnx
 refuses "has no layers" quantize two.onnx --auto --data csv:two.csv -o out.onnx
 refuses "absent/out.json" quantize "$digits" --auto --data builtin:digits -o out.onnx --json absent/out.json

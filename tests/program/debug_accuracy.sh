@@ -25,6 +25,10 @@ cmp table.txt table2.txt
 head -1 auto.txt | grep -q '^layer .*format .*why'
 "$qtk" compare auto.onnx --data builtin:digits --limit 500 --runs 5 --json check.json >out.txt
 "$qtk" quantize "$digits" --auto --data builtin:digits --limit 100 --max-drop 0 -o none.onnx >out.txt
+for limit in "--max-size 100KB" "--max-size 60KB" "--max-latency 1000"; do
+  "$qtk" quantize "$digits" --auto --data builtin:digits --limit 100 $limit -o within.onnx \
+    --json "${limit#--max-}.json" >out.txt
+done
 [ -n "${3-}" ] || { echo "skipped: no python3 to read the JSON"; exit 0; }
 "$3" - $layers <<'END'
 import json, sys
@@ -40,6 +44,12 @@ assert auto["after"]["bytes"] < 0.6 * auto["before"]["bytes"], auto["after"]
 written = next(v for v in check["variants"] if v["name"] == "fp32")  # as it is stored
 assert written["size_bytes"] == auto["after"]["bytes"], (written, auto["after"])
 assert abs(written["accuracy"] - auto["after"]["accuracy"]) < 1e-9, (written, auto["after"])
+def harm(of):
+    picked = [f for l in of["layers"] for f in l["formats"] if f["format"] == l["picked"]]
+    return sum(0 if f["format"] == "fp32" else 10 ** (-f["sqnr_db"] / 10) for f in picked)
+half, small, slow = (json.load(open(f"{n}.json")) for n in ("size 100KB", "size 60KB", "latency 1000"))
+assert 60e3 < half["after"]["bytes"] <= 100e3 and small["after"]["bytes"] <= 60e3, small["after"]
+assert 0 < harm(half) < harm(small) and harm(slow) == 0  # no more than it takes
 for l in auto["layers"]:
     assert [f["format"] for f in l["formats"]] == ["fp32", "fp16", "int8-dynamic", "int4-dynamic",
         "int8-weight-only", "int4-weight-only"]
