@@ -62,10 +62,7 @@ class product_f32 {
     });
   }
 
- private:
-  [[nodiscard]] std::size_t packed_bytes() const {
-    return round_up(kernel_->packed_bytes(N_, K_, K_), 64);
-  }
+  /// The parts of run(), for a second matrix that serves several first ones.
   [[nodiscard]] std::size_t packing_bytes() const {
     const std::size_t turned =
         turned_ ? round_up(checked_mul(checked_mul(N_, K_), sizeof(float)), 64) : 0;
@@ -74,9 +71,10 @@ class product_f32 {
   [[nodiscard]] std::size_t kernel_bytes() const {
     return round_up(kernel_->workspace_bytes(M_, N_, K_, K_), 64);
   }
-
+  /// The second matrix as the kernel reads it, in packing_bytes() at `to`.
   [[nodiscard]] const float* pack(const float* b, std::byte* to) const {
-    if (turned_ && N_ * K_ != 0) {
+    if (N_ == 0 || K_ == 0) return reinterpret_cast<const float*>(to);
+    if (turned_) {
       std::byte* const rows = to + packed_bytes();
       copy_strided({N_, K_}, sizeof(float), reinterpret_cast<const std::byte*>(b),
                    {1, static_cast<std::ptrdiff_t>(N_)}, rows,
@@ -86,8 +84,10 @@ class product_f32 {
     kernel_->pack({.N = N_, .K = K_, .data = b, .row_stride = K_, .group_size = K_}, to);
     return reinterpret_cast<const float*>(to);
   }
+  /// Rows [begin, end) of C, in kernel_bytes() of scratch.
   void rows(std::size_t begin, std::size_t end, const float* a, const float* packed, float* c,
             std::byte* scratch) const {
+    if (begin == end || N_ == 0) return;
     kernel_->run({.M = M_,
                   .N = N_,
                   .K = K_,
@@ -101,6 +101,11 @@ class product_f32 {
                   .c_row_stride = c_row_stride_,
                   .c_col_stride = c_col_stride_,
                   .workspace = scratch});
+  }
+
+ private:
+  [[nodiscard]] std::size_t packed_bytes() const {
+    return round_up(kernel_->packed_bytes(N_, K_, K_), 64);
   }
 
   std::size_t M_, N_, K_, c_row_stride_, c_col_stride_ = 1;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "qtk/graph/ops/heads.hpp"
 #include "qtk/kernels/elementwise.hpp"
@@ -20,52 +21,48 @@ struct attention_bias {
 
   /// Adds to the logits of query i (of q) in head h of batch b; `keys` of them are not padding.
   /// Returns whether the query sees any key.
-  bool add(const node_buffers& io, std::size_t b, std::size_t h, std::size_t i, std::size_t kv,
-           std::int64_t offset, std::size_t keys, float* logits) const {
+  bool add(const node_buffers& io, const elementwise_kernels& kernels, std::size_t b, std::size_t h,
+           std::size_t i, std::size_t kv, std::int64_t offset, std::size_t keys,
+           float* logits) const {
     constexpr float never = -std::numeric_limits<float>::infinity();
-    std::size_t row = 0, width = 0;
-    if (has_mask) {
-      const std::size_t at[3] = {b, h, i};
-      std::size_t step = width = mask.back();
-      for (std::size_t d = mask.rank() - 1; d-- > 0;) {
-        const std::size_t index = at[d + 4 - mask.rank()];
-        row += (mask[d] == 1 ? 0 : index) * step;
-        step *= mask[d];
-      }
-    }
     const std::int64_t self = static_cast<std::int64_t>(i) + offset;
-    const bool every = keys >= kv && !causal && left < 0 && right < 0;  // nothing but the mask
-    if (every && !has_mask) return kv != 0;
-    if (every && mask_type == dtype::fp32 && width == kv) {
-      const float* const from = io.in<float>(3) + row;
-      float highest = never;
-      for (std::size_t j = 0; j < kv; ++j) {
-        logits[j] += from[j];
-        highest = std::max(highest, from[j]);
+    std::int64_t first = left >= 0 ? self - left : 0, last = static_cast<std::int64_t>(keys);
+    if (causal) last = std::min(last, self + 1);
+    if (right >= 0) last = std::min(last, self + right + 1);
+    const std::size_t width = has_mask ? mask.back() : 1;
+    if (width != 1) last = std::min(last, static_cast<std::int64_t>(width));
+    last = std::clamp<std::int64_t>(last, 0, static_cast<std::int64_t>(kv));
+    first = std::clamp<std::int64_t>(first, 0, last);
+    std::fill(logits, logits + first, never);
+    std::fill(logits + last, logits + kv, never);
+    const auto n = static_cast<std::size_t>(last - first);
+    float* const seen = logits + first;
+    if (!has_mask || n == 0) return n != 0;
+
+    std::size_t from = 0;
+    const std::size_t at[3] = {b, h, i};
+    for (std::size_t d = mask.rank() - 1, step = width; d-- > 0; step *= mask[d])
+      from += (mask[d] == 1 ? 0 : at[d + 4 - mask.rank()]) * step;
+    if (width != 1) from += static_cast<std::size_t>(first);
+    if (mask_type == dtype::boolean) {
+      const auto* const visible = io.in<boolean::value_type>(3) + from;
+      bool any = false;
+      for (std::size_t j = 0; j < n; ++j) {
+        const bool sees = visible[width == 1 ? 0 : j] != 0;
+        any = any || sees;
+        if (!sees) seen[j] = never;
       }
-      return highest != never;
+      return any;
     }
-    bool any = false;
-    for (std::size_t j = 0; j < kv; ++j) {
-      const auto key = static_cast<std::int64_t>(j);
-      float bias = j >= keys || (causal && key > self) || (left >= 0 && self - key > left) ||
-                           (right >= 0 && key - self > right)
-                       ? never
-                       : 0.0f;
-      if (has_mask) {
-        if (j >= width && width != 1) {
-          bias = never;
-        } else {
-          const std::size_t k = row + (width == 1 ? 0 : j);
-          bias += mask_type == dtype::boolean
-                      ? (io.in<boolean::value_type>(3)[k] != 0 ? 0.0f : never)
-                      : io.in<float>(3)[k];
-        }
-      }
-      any = any || bias != never;
-      logits[j] += bias;
+    const float* const bias = io.in<float>(3) + from;
+    float lowest = *bias, highest = *bias;
+    if (width == 1) {
+      kernels.binary_scalar[static_cast<std::size_t>(binary_op::add)](n, seen, *bias, seen);
+    } else {
+      kernels.minmax(n, bias, &lowest, &highest);
+      kernels.binary[static_cast<std::size_t>(binary_op::add)](n, seen, bias, seen);
     }
-    return any;
+    return highest != never;
   }
 };
 
@@ -122,17 +119,21 @@ inline bound_node bind_attention(const op_context& ctx) {
                                {dtype::fp32, {v.batch, v.heads, kv, v.width}}},
                    .run = {}};
   if (keep) bound.outputs.push_back({dtype::fp32, {q.batch, q.heads, q.length, kv}});
-  const product_f32 scores(q.length, kv, q.width, false, ctx.target());
-  const product_f32 values(q.length, v.width, kv, true, ctx.target());
+  // Some queries at a time, so that their logits stay in the L2 cache: 256 KiB of them.
+  const std::size_t block = std::min(
+      q.length, round_up(std::max<std::size_t>((64 << 10) / std::max<std::size_t>(kv, 1), 1), 24));
+  const product_f32 scores(block, kv, q.width, false, ctx.target());
+  const product_f32 values(block, v.width, kv, true, ctx.target());
   const auto floats = [](std::size_t rows, std::size_t cols) {
     return round_up(checked_mul(checked_mul(rows, cols), sizeof(float)), 64);
   };
-  const std::size_t q_bytes = floats(q.length, q.width), s_bytes = floats(q.length, kv),
-                    y_bytes = floats(q.length, v.width);
-  const std::size_t product_bytes =
-      std::max(scores.workspace_bytes(1, 1), values.workspace_bytes(1, 1));
-  const std::size_t task_bytes =
-      checked_add(checked_add(q_bytes, checked_add(s_bytes, y_bytes)), round_up(product_bytes, 64));
+  const std::size_t q_bytes = floats(block, q.width), s_bytes = floats(block, kv),
+                    y_bytes = floats(block, v.width), keys_bytes = scores.packing_bytes(),
+                    values_bytes = values.packing_bytes(),
+                    kernel_bytes = std::max(scores.kernel_bytes(), values.kernel_bytes());
+  std::size_t task_bytes = 0;
+  for (const std::size_t part : {q_bytes, s_bytes, y_bytes, keys_bytes, values_bytes, kernel_bytes})
+    task_bytes = checked_add(task_bytes, part);
   bound.workspace_bytes = checked_mul(task_bytes, ctx.concurrency());
   bound.run = [=, &kernels = find_elementwise(ctx.target())](const node_buffers& io) {
     // Keys and values of past and present, head by head: the second and third output.
@@ -143,60 +144,63 @@ inline bound_node bind_attention(const op_context& ctx) {
         to += h * kv * l.width;
         if (bias.past != 0)
           std::copy_n(io.in<float>(past_input) + h * bias.past * l.width, bias.past * l.width, to);
-        l.gather(io.in<float>(input), h / l.heads, h % l.heads, to + bias.past * l.width);
+        l.gather(io.in<float>(input), h / l.heads, h % l.heads, 0, l.length,
+                 to + bias.past * l.width);
       };
       join(k, 4, 1, all_keys);
       join(v, 5, 2, all_values);
     }
     const std::size_t jobs = q.batch * q.heads, tasks = std::min(jobs, io.executor.concurrency());
     io.executor(tasks, [&](std::size_t task) {
-      std::byte* const scratch = io.workspace + task * task_bytes;
-      auto* const queries = reinterpret_cast<float*>(scratch);
-      auto* const logits = reinterpret_cast<float*>(scratch + q_bytes);
-      auto* const y = reinterpret_cast<float*>(scratch + q_bytes + s_bytes);
-      std::byte* const work = scratch + q_bytes + s_bytes + y_bytes;
+      std::byte* scratch = io.workspace + task * task_bytes;
+      const auto take = [&scratch](std::size_t bytes) {
+        return std::exchange(scratch, scratch + bytes);
+      };
+      auto* const queries = reinterpret_cast<float*>(take(q_bytes));
+      auto* const logits = reinterpret_cast<float*>(take(s_bytes));
+      auto* const y = reinterpret_cast<float*>(take(y_bytes));
+      std::byte *const keys_at = take(keys_bytes), *const values_at = take(values_bytes);
       for (std::size_t job = jobs * task / tasks; job < jobs * (task + 1) / tasks; ++job) {
         const std::size_t b = job / q.heads, h = job % q.heads;
         const std::size_t head = b * k.heads + h / (q.heads / k.heads);
-        q.gather(io.in<float>(0), b, h, queries);
-        for (std::size_t i = 0; i < q.length * q.width; ++i) queries[i] *= scale;
-        scores.run(
-            1, [&](std::size_t) { return queries; },
-            [&](std::size_t) { return all_keys + head * kv * k.width; },
-            [&](std::size_t) { return logits; }, work, {});
-        float* const kept = keep ? io.out<float>(3) + job * q.length * kv : nullptr;
-        const auto store = [&](std::int64_t at, std::size_t i) {
-          if (kept != nullptr && mode == at) std::copy_n(logits + i * kv, kv, kept + i * kv);
-        };
-        const std::size_t keys =
-            padded ? static_cast<std::size_t>(std::clamp<std::int64_t>(
-                         io.in<std::int64_t>(6)[b], 0, static_cast<std::int64_t>(kv)))
-                   : kv;
-        const std::int64_t offset =
-            padded ? io.in<std::int64_t>(6)[b] - static_cast<std::int64_t>(q.length)
-                   : static_cast<std::int64_t>(bias.past);
-        for (std::size_t i = 0; i < q.length; ++i) {
-          float* const row = logits + i * kv;
-          store(0, i);
-          if (cap > 0.0f)
-            for (std::size_t j = 0; j < kv; ++j) row[j] = cap * std::tanh(row[j] / cap);
-          store(1, i);
-          const bool sees = bias.add(io, b, h, i, kv, offset, keys, row);
-          store(2, i);
-          if (sees)
-            kernels.softmax(kv, row, row);
-          else
-            std::fill_n(row, kv, 0.0f);
-          store(3, i);
-        }
-        values.run(
-            1, [&](std::size_t) { return logits; },
-            [&](std::size_t) { return all_values + head * kv * v.width; },
-            [&](std::size_t) { return y; }, work, {});
-        for (std::size_t i = 0; i < q.length; ++i) {
-          const std::size_t at = q.packed ? ((b * q.length + i) * q.heads + h) * v.width
-                                          : (job * q.length + i) * v.width;
-          std::copy_n(y + i * v.width, v.width, io.out<float>() + at);
+        const float* const packed_keys = scores.pack(all_keys + head * kv * k.width, keys_at);
+        const float* const packed_values = values.pack(all_values + head * kv * v.width, values_at);
+        const std::int64_t present = padded ? io.in<std::int64_t>(6)[b] : 0;
+        const std::size_t keys = padded ? static_cast<std::size_t>(std::clamp<std::int64_t>(
+                                              present, 0, static_cast<std::int64_t>(kv)))
+                                        : kv;
+        const std::int64_t offset = padded ? present - static_cast<std::int64_t>(q.length)
+                                           : static_cast<std::int64_t>(bias.past);
+        for (std::size_t begin = 0; begin < q.length; begin += block) {
+          const std::size_t count = std::min(block, q.length - begin);
+          q.gather(io.in<float>(0), b, h, begin, count, queries);
+          kernels.binary_scalar[static_cast<std::size_t>(binary_op::multiply)](
+              count * q.width, queries, scale, queries);
+          scores.rows(0, count, queries, packed_keys, logits, scratch);
+          float* const kept = keep ? io.out<float>(3) + (job * q.length + begin) * kv : nullptr;
+          const auto store = [&](std::int64_t at, std::size_t i) {
+            if (kept != nullptr && mode == at) std::copy_n(logits + i * kv, kv, kept + i * kv);
+          };
+          for (std::size_t i = 0; i < count; ++i) {
+            float* const row = logits + i * kv;
+            store(0, i);
+            if (cap > 0.0f)
+              for (std::size_t j = 0; j < kv; ++j) row[j] = cap * std::tanh(row[j] / cap);
+            store(1, i);
+            const bool sees = bias.add(io, kernels, b, h, begin + i, kv, offset, keys, row);
+            store(2, i);
+            if (sees)
+              kernels.softmax(kv, row, row);
+            else
+              std::fill_n(row, kv, 0.0f);
+            store(3, i);
+          }
+          values.rows(0, count, logits, packed_values, y, scratch);
+          for (std::size_t i = 0; i < count; ++i) {
+            const std::size_t at = q.packed ? ((b * q.length + begin + i) * q.heads + h) * v.width
+                                            : (job * q.length + begin + i) * v.width;
+            std::copy_n(y + i * v.width, v.width, io.out<float>() + at);
+          }
         }
       }
     });

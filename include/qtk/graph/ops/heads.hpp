@@ -33,8 +33,10 @@ struct head_layout {
   [[nodiscard]] std::size_t row(std::size_t b, std::size_t h, std::size_t i) const noexcept {
     return packed ? ((b * length + i) * heads + h) * width : ((b * heads + h) * length + i) * width;
   }
-  void gather(const float* from, std::size_t b, std::size_t h, float* to) const {
-    for (std::size_t i = 0; i < length; ++i, to += width)
+  /// `count` rows from `begin` on, next to each other.
+  void gather(const float* from, std::size_t b, std::size_t h, std::size_t begin, std::size_t count,
+              float* to) const {
+    for (std::size_t i = begin; i < begin + count; ++i, to += width)
       std::copy_n(from + row(b, h, i), width, to);
   }
 };
