@@ -10,8 +10,10 @@ root=$(pwd)
 need_program
 install_missing
 
-configure_and_build demo qtk_cli
-qtk=$root/build/demo/examples/qtk/qtk
+preset=demo
+[ ! -e build/release/CMakeCache.txt ] || preset=release  # tests/run.sh has built most of it
+configure_and_build $preset qtk_cli
+qtk=$root/build/$preset/examples/qtk/qtk
 [ $# -gt 0 ] || set -- "$root/examples/data/digits.onnx" --data builtin:digits
 cd "$from"  # a model and data are named from where the user stands
 "$qtk" cpu
