@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <utility>
 
 #if defined(__linux__)
@@ -43,24 +42,33 @@ class buffer {
 #endif
     std::memset(data_, 0, size_bytes);
   }
-  /// The bytes at `data`, which `keeper` keeps, of any alignment.
-  buffer(std::shared_ptr<const void> keeper, const std::byte* data, std::size_t size_bytes)
-      : data_(const_cast<std::byte*>(data)), size_bytes_(size_bytes), keeper_(std::move(keeper)) {}
+  /// The bytes at `data`, of any alignment, for which `keeper` (a shared pointer, say) stays alive.
+  template <class Keeper>
+  buffer(Keeper keeper, const std::byte* data, std::size_t size_bytes)
+      : data_(const_cast<std::byte*>(data)),
+        size_bytes_(size_bytes),
+        keeper_(new Keeper(std::move(keeper))),
+        release_([](void* kept) { delete static_cast<Keeper*>(kept); }) {}
   buffer(const buffer& other) : buffer(other.size_bytes_) {
     if (size_bytes_ != 0) std::memcpy(data_, other.data_, size_bytes_);
   }
   buffer(buffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)),
         size_bytes_(std::exchange(other.size_bytes_, 0)),
-        keeper_(std::move(other.keeper_)) {}
+        keeper_(std::exchange(other.keeper_, nullptr)),
+        release_(other.release_) {}
   buffer& operator=(buffer other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_bytes_, other.size_bytes_);
     std::swap(keeper_, other.keeper_);
+    std::swap(release_, other.release_);
     return *this;
   }
   ~buffer() {
-    if (keeper_ == nullptr) std::free(data_);
+    if (keeper_ != nullptr)
+      release_(keeper_);
+    else
+      std::free(data_);
   }
 
   std::byte* data() {
@@ -73,7 +81,8 @@ class buffer {
  private:
   void* data_ = nullptr;
   std::size_t size_bytes_ = 0;
-  std::shared_ptr<const void> keeper_;  // null: owned
+  void* keeper_ = nullptr;  // null: owned
+  void (*release_)(void*) = nullptr;
 };
 
 }  // namespace qtk::inline QTK_ABI
