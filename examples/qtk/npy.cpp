@@ -44,7 +44,8 @@ qtk::any_tensor parse_npy(std::span<const std::byte> b, const std::string& where
     const std::size_t digit = dims.find_first_of("0123456789");
     if (digit == std::string_view::npos) break;
     std::size_t d = 0;
-    const auto end = std::from_chars(dims.data() + digit, dims.data() + dims.size(), d).ptr;
+    const auto [end, bad] = std::from_chars(dims.data() + digit, dims.data() + dims.size(), d);
+    QTK_CHECK(bad == std::errc{}, where, "has a dimension that is too large");
     shape.push_back(d);
     dims.remove_prefix(static_cast<std::size_t>(end - dims.data()));
   }

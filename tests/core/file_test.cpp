@@ -146,6 +146,28 @@ TEST_CASE("a file of someone else with the temporary's name is left alone") {
   CHECK(dir.names() == std::vector<std::string>{"a.bin", "a.bin.tmp0"});
 }
 
+TEST_CASE("a mapped file stays what it was when another takes its name") {
+  const scratch dir;
+  write(dir / "a.bin", "old bytes");
+  const auto file = qtk::mapped_file::open(dir / "a.bin", 9);
+  write(dir / "a.bin", "new");
+  const auto text = [](const auto& f) {
+    return std::string(reinterpret_cast<const char*>(f->bytes().data()), f->bytes().size());
+  };
+  CHECK(text(file) == "old bytes");
+  CHECK(text(qtk::mapped_file::open(dir / "a.bin", 9)) == "new");
+  write(dir / "empty", "");
+  CHECK(qtk::mapped_file::open(dir / "empty", 9)->bytes().empty());
+  const auto failure = [](const std::string& path, std::size_t limit) {
+    return message([&] { (void)qtk::mapped_file::open(path, limit); });
+  };
+  CHECK(failure(dir / "a.bin", 2) == (dir / "a.bin") + ": 3 bytes, the limit is 2");
+  CHECK(failure(dir / "none", 2) == (dir / "none") + ": no such file");
+  CHECK(failure(dir.path, 2) == dir.path + ": is a directory");
+  REQUIRE(mkfifo((dir / "pipe").c_str(), 0600) == 0);
+  CHECK(failure(dir / "pipe", 2) == (dir / "pipe") + ": not a regular file");
+}
+
 TEST_CASE("a link stays a link, a device stays a device") {
   const scratch dir;
   write(dir / "real", "old");

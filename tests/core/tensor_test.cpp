@@ -1,3 +1,5 @@
+#include <array>
+#include <memory>
 #include <qtk/tensor.hpp>
 
 #include "support/catch.hpp"
@@ -18,6 +20,24 @@ TEST_CASE("tensors own aligned zeros, copy by value and view without", "[core]")
   CHECK(tensor<int8>({5}).at(0, 4) == 0);
   CHECK(tensor<fp32>(shape{}).elements() == 1);
   CHECK(tensor<fp32>({0, 4}).size_bytes() == 0);
+}
+
+TEST_CASE("what somebody else keeps is viewed until it is written", "[core]") {
+  const auto kept = std::make_shared<std::array<float, 4>>(std::array{1.0f, 2.0f, 3.0f, 4.0f});
+  const auto* bytes = reinterpret_cast<const std::byte*>(kept->data());
+  tensor<fp32> t({2, 2}, buffer(kept, bytes, 16));
+  CHECK(std::as_const(t).data() == kept->data());
+  tensor<fp32> copy = t;
+  CHECK(std::as_const(copy).data() != kept->data());
+  any_tensor moved(std::move(t));
+  CHECK(std::as_const(moved).data() == bytes);
+  CHECK(kept.use_count() == 2);
+  moved.as<fp32>().data()[3] = 9;  // a copy of its own from here on
+  CHECK(kept.use_count() == 1);
+  CHECK((*kept)[3] == 4);
+  CHECK(moved.as<fp32>().at(1, 1) == 9);
+  CHECK(moved.as<fp32>().at(0, 1) == 2);
+  CHECK_THROWS_AS(tensor<fp32>({3, 2}, buffer(kept, bytes, 16)), error);
 }
 
 TEST_CASE("4-bit rows start on a byte, low nibble first", "[core]") {

@@ -33,7 +33,7 @@ any_tensor read_pb(const fs::path& file) {
   const std::vector<std::byte> bytes = qtk::read_file(file.string(), std::size_t{1} << 30);
   const qtk::proto_reader message(bytes);
   const qtk::onnx::limits limit;
-  qtk::onnx::external_data none({}, limit);
+  qtk::onnx::model_files none({}, nullptr, limit);
   return qtk::onnx::read_tensor(message, file.filename().string(), none, limit).value;
 }
 

@@ -61,6 +61,14 @@ refuses "a bound of fp32 \[0\]" profile bound.onnx
 refuses "in 4 groups" profile groups.onnx
 refuses "" profile expand.onnx
 refuses "operator set 6" profile old.onnx
+refuses "Tile 'tile': would take .* the limit is" profile tile.onnx
+refuses "Resize 'resize': would take .* the limit is" profile resize.onnx
+refuses "OneHot 'hot': would take .* the limit is" profile onehot.onnx
+refuses "DFT 'dft'" profile dft.onnx
+refuses "ConstantOfShape 'empty'.*many rows" profile rows.onnx
+refuses "Einsum 'product'.*9 labels" profile einsum.onnx
+refuses "Add 'sum'.*fp32 and int64" profile mixed.onnx
+refuses "graphs within graphs" profile deep.onnx
 refuses "input 'x': the model does not say" profile shapeless.onnx
 refuses "input 'x': the model does not say" compare shapeless.onnx --data csv:small.csv
 "$qtk" info unsupported.onnx >info.txt 2>&1 && grep -q "ImageDecoder (not supported)" info.txt || {

@@ -62,6 +62,44 @@ int main(int argc, char** argv) {
   write("groups", conv({attribute_proto("group", integer_kind, number(proto::attribute::i, 4))}));
   write("expand", graph({1}, {node_proto("Expand", {"x", "to"}, {"y"}, "expand")},
                         {int64s("to", {std::int64_t{1} << 40, std::int64_t{1} << 20})}));
+  // A few bytes that ask for terabytes, for hours, or for the stack.
+  write("tile", graph({4}, {node_proto("Tile", {"x", "n"}, {"y"}, "tile")},
+                      {int64s("n", {std::int64_t{1} << 40})}));
+  write(
+      "resize",
+      graph({1, 1, 1, 4},
+            {node_proto("Resize", {"x", "", "", "to"}, {"y"}, "resize",
+                        {attribute_proto("mode", text_kind, field(proto::attribute::s, "cubic"))})},
+            {int64s("to", {1, 1, 1, std::int64_t{1} << 38})}));
+  write("onehot", graph({4}, {node_proto("OneHot", {"x", "depth", "values"}, {"y"}, "hot")},
+                        {int64s("depth", {std::int64_t{1} << 50}), weight_proto("values", {2})}));
+  write("dft",
+        graph({1, 4, 1}, {node_proto("DFT", {"x", "n"}, {"y"}, "dft")},
+              {int64s("n", {std::int64_t{1} << 40})}),
+        17);
+  write("rows", graph({1},
+                      {node_proto("ConstantOfShape", {"s"}, {"c"}, "empty"),
+                       node_proto("ReduceSum", {"c"}, {"y"}, "sum")},
+                      {int64s("s", {std::int64_t{1} << 50, 0})}));
+  write("einsum",
+        graph({2},
+              {node_proto("Einsum", std::vector<std::string>(9, "x"), {"y"}, "product",
+                          {attribute_proto("equation", text_kind,
+                                           field(proto::attribute::s, "a,b,c,d,e,f,g,h,i->a"))})},
+              {}));
+  write("mixed", graph({2}, {node_proto("Add", {"x", "n"}, {"y"}, "sum")}, {int64s("n", {1, 2})}));
+  constexpr std::int64_t graph_kind = 5;
+  const auto branch = [&](const graph_proto& inside) {
+    return attribute_proto("then_branch", graph_kind, field(proto::attribute::g, inside.encoded()));
+  };
+  graph_proto deep = graph({1}, {node_proto("Relu", {"x"}, {"y"}, "inmost")}, {});
+  deep.inputs.clear();
+  for (int i = 0; i < 100; ++i) {
+    graph_proto outer = graph({1}, {node_proto("If", {"x"}, {"y"}, "branch", {branch(deep)})}, {});
+    if (i + 1 < 100) outer.inputs.clear();
+    deep = outer;
+  }
+  write("deep", deep);
   write("old", graph({1, 4}, {node_proto("Add", {"x", "x"}, {"y"}, "sum")}, {}), 6);
   // An answer that is no row for each sample: the class of each column, a shape, the first sample.
   constexpr std::int64_t int64_type = 7;

@@ -20,7 +20,9 @@ inline constexpr std::size_t buffer_alignment = 64;
 /// pass over 1 GiB of weights reads 21 GB/s from pages of 4 KiB and 31 GB/s from these (Zen 4).
 inline constexpr std::size_t huge_page = std::size_t{2} << 20;
 
-/// Owned, 64-byte aligned, zero-initialized bytes. Moves in O(1); copies are explicit in tensor.
+/// Owned, 64-byte aligned, zero-initialized bytes; or bytes that somebody keeps (a mapped file), of
+/// which a private copy is made before they are first written. Moves in O(1); copies are explicit
+/// in tensor.
 class buffer {
  public:
   buffer() = default;
@@ -40,26 +42,47 @@ class buffer {
 #endif
     std::memset(data_, 0, size_bytes);
   }
+  /// The bytes at `data`, of any alignment, for which `keeper` (a shared pointer, say) stays alive.
+  template <class Keeper>
+  buffer(Keeper keeper, const std::byte* data, std::size_t size_bytes)
+      : data_(const_cast<std::byte*>(data)),
+        size_bytes_(size_bytes),
+        keeper_(new Keeper(std::move(keeper))),
+        release_([](void* kept) { delete static_cast<Keeper*>(kept); }) {}
   buffer(const buffer& other) : buffer(other.size_bytes_) {
     if (size_bytes_ != 0) std::memcpy(data_, other.data_, size_bytes_);
   }
   buffer(buffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)),
-        size_bytes_(std::exchange(other.size_bytes_, 0)) {}
+        size_bytes_(std::exchange(other.size_bytes_, 0)),
+        keeper_(std::exchange(other.keeper_, nullptr)),
+        release_(other.release_) {}
   buffer& operator=(buffer other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_bytes_, other.size_bytes_);
+    std::swap(keeper_, other.keeper_);
+    std::swap(release_, other.release_);
     return *this;
   }
-  ~buffer() { std::free(data_); }
+  ~buffer() {
+    if (keeper_ != nullptr)
+      release_(keeper_);
+    else
+      std::free(data_);
+  }
 
-  std::byte* data() noexcept { return static_cast<std::byte*>(data_); }
+  std::byte* data() {
+    if (keeper_ != nullptr) *this = buffer(std::as_const(*this));
+    return static_cast<std::byte*>(data_);
+  }
   const std::byte* data() const noexcept { return static_cast<const std::byte*>(data_); }
   std::size_t size_bytes() const noexcept { return size_bytes_; }
 
  private:
   void* data_ = nullptr;
   std::size_t size_bytes_ = 0;
+  void* keeper_ = nullptr;  // null: owned
+  void (*release_)(void*) = nullptr;
 };
 
 }  // namespace qtk::inline QTK_ABI

@@ -1,12 +1,16 @@
 #pragma once
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -67,6 +71,44 @@ inline std::size_t regular_file_size(const std::string& path) {
   QTK_CHECK(size <= limit, path, size, " bytes, the limit is ", limit);
   return read_file_range(path, 0, size);
 }
+
+/// A file as the system pages it in, to be read only. What others write to it while it is mapped
+/// may show, and where they cut it short, reading it ends the process (SIGBUS): for files that stay
+/// as they are. One that is replaced by renaming (staged_file) does.
+class mapped_file {
+ public:
+  /// A regular file of at most `limit` bytes; qtk::error as read_file.
+  [[nodiscard]] static std::shared_ptr<const mapped_file> open(const std::string& path,
+                                                               std::size_t limit) {
+    return std::shared_ptr<const mapped_file>(new mapped_file(path, limit));
+  }
+  mapped_file(const mapped_file&) = delete;
+  mapped_file& operator=(const mapped_file&) = delete;
+  ~mapped_file() {
+    if (size_ != 0) munmap(data_, size_);
+  }
+  [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
+    return {static_cast<const std::byte*>(data_), size_};
+  }
+
+ private:
+  mapped_file(const std::string& path, std::size_t limit) {
+    const std::size_t size = detail::regular_file_size(path);
+    QTK_CHECK(size <= limit, path, size, " bytes, the limit is ", limit);
+    if (size == 0) return;
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    QTK_CHECK(file >= 0, path, std::strerror(errno));
+    void* const at = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
+    const int why = errno;
+    close(file);
+    QTK_CHECK(at != MAP_FAILED, path, std::strerror(why));
+    data_ = at;
+    size_ = size;
+  }
+
+  void* data_ = nullptr;
+  std::size_t size_ = 0;
+};
 
 /// A file on its way: written under a temporary name beside `path`, renamed by commit(). A reader
 /// sees the old file or the whole new one, and what is not committed leaves nothing behind. A link

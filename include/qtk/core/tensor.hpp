@@ -72,7 +72,8 @@ class tensor_view {
 };
 
 /// Owned, 64-byte aligned, zero-initialized elements of format F, rows without gaps (a packed
-/// format's rows are rounded up to a byte). A value: copies copy.
+/// format's rows are rounded up to a byte). A value: copies copy. What is only read may lie
+/// elsewhere (buffer), aligned as its elements are.
 template <storage_format F>
 class tensor {
  public:
@@ -83,6 +84,10 @@ class tensor {
   tensor() : shape_{0} {}
   explicit tensor(const qtk::shape& s) : shape_(s), data_(bytes_for(s)) {}
   tensor(const qtk::shape& s, qtk::quantization q) : tensor(s) { set_quantization(std::move(q)); }
+  /// The elements in `bytes`.
+  tensor(const qtk::shape& s, buffer bytes) : shape_(s), data_(std::move(bytes)) {
+    QTK_CHECK(data_.size_bytes() == bytes_for(s), "tensor", data_.size_bytes(), " bytes for ", s);
+  }
   /// From values in row-major order: tensor<fp32>({2, 2}, {1, 2, 3, 4}).
   tensor(const qtk::shape& s, std::initializer_list<value_type> values) : tensor(s) {
     QTK_CHECK(values.size() == s.elements(), "tensor", values.size(), " values for shape ", s);
@@ -96,10 +101,10 @@ class tensor {
     return checked_mul(units, sizeof(storage), "tensor");
   }
 
-  storage* data() noexcept { return reinterpret_cast<storage*>(data_.data()); }
+  storage* data() { return reinterpret_cast<storage*>(data_.data()); }
   const storage* data() const noexcept { return reinterpret_cast<const storage*>(data_.data()); }
   /// The storage units: elements where the format isn't packed.
-  std::span<storage> span() noexcept { return {data(), data_.size_bytes() / sizeof(storage)}; }
+  std::span<storage> span() { return {data(), data_.size_bytes() / sizeof(storage)}; }
   std::span<const storage> span() const noexcept {
     return {data(), data_.size_bytes() / sizeof(storage)};
   }
@@ -181,7 +186,7 @@ class any_tensor {
   std::size_t size_bytes() const noexcept {
     return visit([](const auto& t) { return t.size_bytes(); });
   }
-  std::byte* data() noexcept {
+  std::byte* data() {
     return visit([](auto& t) { return reinterpret_cast<std::byte*>(t.data()); });
   }
   const std::byte* data() const noexcept {

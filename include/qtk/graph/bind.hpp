@@ -103,6 +103,16 @@ namespace detail {
 
 }  // namespace detail
 
+/// A shape without elements may still have many rows, and to walk them takes time that its bytes do
+/// not tell: qtk::error for more than any real one has.
+inline void check_rows(const shape& s, std::string_view where) {
+  std::size_t rows = 1;
+  for (const std::size_t d : s)
+    if (d != 0) rows = checked_mul(rows, d, where);
+  QTK_CHECK(rows <= (std::size_t{1} << 30) || s.elements() != 0, std::string(where), "shape ", s,
+            " has no elements, but many rows");
+}
+
 /// `op` bound to its inputs; qtk::error names the node.
 [[nodiscard]] inline bound_node bind_node(const op_definition& op, const binding& b) {
   bound_node bound = [&] {
@@ -119,6 +129,12 @@ namespace detail {
     }
     return converts ? detail::bind_in_fp32(op, b, *type) : op.bind(op_context(b));
   }();
+  bool any = !bound.values.empty();
+  for (const value_type& t : bound.outputs) {
+    check_rows(t.dims, b.node.name);
+    any = any || t.dims.elements() != 0;
+  }
+  if (!any && bound.run) bound.run = [](const node_buffers&) {};  // nothing to make
   const std::size_t made = bound.values.empty() ? bound.outputs.size() : bound.values.size();
   QTK_CHECK(made >= b.node.outputs.size(), b.node.label(), "has ", b.node.outputs.size(),
             " outputs, supported are ", made);

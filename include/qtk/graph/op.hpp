@@ -63,7 +63,7 @@ struct bound_node {
   /// Output 0 may overwrite this input where nobody else reads it (same number of bytes).
   std::optional<std::size_t> in_place = std::nullopt;
   std::size_t workspace_bytes = 0;
-  std::shared_ptr<const void> packed = nullptr;  // weights held in the kernel's layout,
+  std::shared_ptr<const void> packed = nullptr;  // weights in the kernel's layout, or tables,
   std::size_t packed_bytes = 0;                  // counted once for all nodes that share them;
   std::size_t absorbed = 0;  // bit i: input i lives on in them alone, its tensor may go
   double flops = 0;          // multiply-adds count two; integer products likewise
@@ -105,6 +105,12 @@ inline constexpr input_mask all_inputs = ~input_mask{0};
   return mask == all_inputs || (i < 64 && (mask & input_bit(i)) != 0);
 }
 
+/// The one check of memory: qtk::error that names the node, the bytes and the session's limit
+/// (session_options::memory_limit).
+inline void check_memory(const node& n, std::size_t bytes, std::size_t limit) {
+  QTK_CHECK(bytes <= limit, n.label(), "would take ", bytes, " bytes, the limit is ", limit);
+}
+
 /// A model ready to run: inputs in their order to outputs.
 using compiled_model = std::function<std::vector<any_tensor>(std::span<const any_tensor>)>;
 
@@ -118,8 +124,9 @@ struct binding {
   isa target;
   executor_ref executor;
   packed_store& store;
-  compiled_model (*compile)(model, isa, executor_ref);  // null: no bodies run
+  compiled_model (*compile)(model, isa, executor_ref, std::size_t);  // null: no bodies run
   bool types_only;
+  std::size_t memory_limit;  // bytes that the session has left
 };
 
 /// What a binder is told.
@@ -135,6 +142,12 @@ class op_context {
   isa target() const noexcept { return b_.target; }
   executor_ref executor() const noexcept { return b_.executor; }
   std::size_t concurrency() const noexcept { return b_.executor.concurrency(); }
+  /// Bytes that the session has left for the node.
+  std::size_t memory_limit() const noexcept { return b_.memory_limit; }
+  /// To be called before a binder allocates what a few bytes of a file may ask for (index maps,
+  /// tables): qtk::error where that is more than the session grants. Tables that stay are `packed`;
+  /// what a run needs is the workspace.
+  void expect_memory(std::size_t bytes) const { check_memory(node(), bytes, b_.memory_limit); }
   /// Whether only the types of the outputs are asked for: nothing needs packing.
   bool types_only() const noexcept { return b_.types_only; }
   std::size_t inputs() const noexcept { return b_.inputs.size(); }
@@ -180,7 +193,7 @@ class op_context {
   }
   [[nodiscard]] compiled_model compile(model body) const {
     QTK_CHECK(b_.compile != nullptr, node().label(), "a body cannot run here");
-    return b_.compile(std::move(body), b_.target, b_.executor);
+    return b_.compile(std::move(body), b_.target, b_.executor, b_.memory_limit);
   }
   [[noreturn]] void reject(std::string why) const { fail(std::move(why), node().label()); }
 

@@ -22,12 +22,37 @@ struct binding_cache {
   std::unordered_map<std::string, value_type> absorbed;
 };
 
-/// Bytes that constant folding may make of a model: few bytes of a hostile file can ask for a
-/// constant of terabytes (Expand). What exceeds them stays a step, and counts towards the arena and
-/// its limit.
-[[nodiscard]] inline std::size_t fold_budget(const model& m) {
-  return (std::size_t{64} << 20) + 4 * weight_bytes(m);
-}
+/// What constant folding may take, in all: few bytes of a hostile file can ask for a constant of
+/// terabytes (Expand) or for hours of products. What exceeds it stays a step, and counts towards
+/// the arena and its limit.
+class fold_budget {
+ public:
+  /// In proportion to the weights, beyond what any model may have.
+  explicit fold_budget(const model& m)
+      : bytes_((std::size_t{64} << 20) + 4 * weight_bytes(m)),
+        flops_(2e9 + 16 * static_cast<double>(weight_bytes(m))) {}
+
+  [[nodiscard]] bool allows(const bound_node& b) const {
+    return asked_by(b) <= bytes_ && b.flops <= flops_;
+  }
+  /// Whether the node may have its share, and has it now.
+  [[nodiscard]] bool take(const bound_node& b) {
+    if (!allows(b)) return false;
+    bytes_ -= asked_by(b);
+    flops_ -= b.flops;
+    return true;
+  }
+
+ private:
+  [[nodiscard]] static std::size_t asked_by(const bound_node& b) {
+    std::size_t asked = b.workspace_bytes;
+    for (const value_type& t : b.outputs) asked = checked_add(asked, size_bytes(t));
+    return asked;
+  }
+
+  std::size_t bytes_;
+  double flops_;
+};
 
 /// A model bound to the shapes of its inputs: the steps in order, and an arena in which every
 /// intermediate value and every kernel's workspace has its place before the first run.
@@ -40,7 +65,6 @@ class execution_plan {
   static constexpr std::size_t absent = std::numeric_limits<std::size_t>::max();
   /// Older sets only where none of the nodes meant something else then.
   static constexpr std::int64_t oldest_opset = 7;
-  static constexpr double max_folded_flops = 2e9;
 
   struct step {
     const qtk::node* node = nullptr;
@@ -64,14 +88,16 @@ class execution_plan {
     isa target = active_isa();
     executor_ref executor = {};
     bool types_only = false;  // shape inference: the plan cannot run
-    std::size_t fold_budget =
-        std::numeric_limits<std::size_t>::max();  // where less than the model's
+    /// Of arena and packed weights together.
+    std::size_t memory_limit = std::numeric_limits<std::size_t>::max();
+    /// Null: of the model's own. Else the plan is made to fold: it cannot run what is left.
+    fold_budget* folds_within = nullptr;
   };
 
   /// `m` must outlive the plan. qtk::error names the node that cannot be bound.
   execution_plan(const model& m, std::span<const shape> inputs, const options& how,
                  binding_cache& cache)
-      : fold_left_(std::min(how.fold_budget, fold_budget(m))) {
+      : own_folding_(m) {
     for (const qtk::node& n : m.nodes)
       QTK_CHECK(m.opset() >= oldest_opset || !n.domain.empty() || means_the_same_since_set_1(n.op),
                 "model", "operator set ", m.opset(), " is not supported, only ", oldest_opset,
@@ -80,6 +106,7 @@ class execution_plan {
               m.inputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       check_input(m.inputs[i], inputs[i]);
+      check_rows(inputs[i], cat("input '", m.inputs[i].name, "'"));
       add({.type = {m.inputs[i].type, inputs[i]}, .where = value::place::input, .index = i},
           m.inputs[i].name);
     }
@@ -93,7 +120,12 @@ class execution_plan {
     for (const qtk::node& n : m.nodes) in_node(n, [&] { bind(m, n, how, cache); });
     for (const value_info& out : m.outputs) outputs_.push_back(find(out.name, "graph output"));
     drop_unread_steps();
+    for (const step& s : steps_) check_memory(*s.node, own_bytes(s), how.memory_limit);
     place_values();
+    const std::size_t bytes = checked_add(arena_bytes_, packed_bytes_);
+    QTK_CHECK(bytes <= how.memory_limit, "session", "would take ", bytes,
+              " bytes, most of them for ", largest_step().label(), ", the limit is ",
+              how.memory_limit);
   }
 
   const std::vector<step>& steps() const noexcept { return steps_; }
@@ -181,27 +213,40 @@ class execution_plan {
       steps_.push_back(std::move(s));
       return;
     }
-    s.bound = bind_node(*definition, {.node = n,
-                                      .opsets = m.opsets,
-                                      .inputs = types,
-                                      .constants = constants,
-                                      .fixed = fixed,
-                                      .target = how.target,
-                                      .executor = how.executor,
-                                      .store = cache.packed,
-                                      .compile = nullptr,
-                                      .types_only = how.types_only});
+    const auto bind_to = [&](bool types_only) {
+      s.bound = bind_node(*definition, {.node = n,
+                                        .opsets = m.opsets,
+                                        .inputs = types,
+                                        .constants = constants,
+                                        .fixed = fixed,
+                                        .target = how.target,
+                                        .executor = how.executor,
+                                        .store = cache.packed,
+                                        .compile = nullptr,
+                                        .types_only = types_only,
+                                        .memory_limit = how.memory_limit - held_bytes_});
+    };
+    // What may be folded is first asked what that takes: binders make tables as large as results.
+    const bool known = all_known && !n.inputs.empty();
+    bind_to(how.types_only || known);
+    const bool affordable = known && folding(how).allows(s.bound);
+    const bool runs = !how.types_only && how.folds_within == nullptr;
+    if (known && s.bound.values.empty() && (affordable || runs)) bind_to(false);
     s.kernel = profile::intern(s.bound.kernel);
     if (!s.bound.values.empty()) {
       for (std::size_t i = 0; i < n.outputs.size(); ++i)
         if (!n.outputs[i].empty()) keep(std::move(s.bound.values[i]), n.outputs[i], all_fixed);
-    } else if (all_known && !n.inputs.empty() && (s.bound.run || s.bound.alias) && foldable(s)) {
+    } else if (affordable && (s.bound.run || s.bound.alias) && folding(how).take(s.bound)) {
       evaluate(n, s, constants, all_fixed);
     } else {
       for (std::size_t i = 0; i < s.bound.outputs.size(); ++i)
         s.outputs.push_back(
             add({.type = s.bound.outputs[i]}, i < n.outputs.size() ? n.outputs[i] : std::string()));
       if (s.bound.alias) alias(s);
+      if (held_.insert(s.bound.packed.get()).second) {
+        held_bytes_ = checked_add(held_bytes_, s.bound.packed_bytes);
+        check_memory(n, held_bytes_, how.memory_limit);
+      }
       steps_.push_back(std::move(s));
     }
   }
@@ -255,16 +300,23 @@ class execution_plan {
 #endif
   }
 
-  /// Whether the budget of constant folding allows for the step, which then takes its share. What
-  /// would take seconds is left to the run: loading a model must not hang.
-  bool foldable(const step& s) {
-    if (s.bound.flops > max_folded_flops) return false;
+  fold_budget& folding(const options& how) {
+    return how.folds_within != nullptr ? *how.folds_within : own_folding_;
+  }
+
+  /// What a step takes of the arena.
+  [[nodiscard]] std::size_t own_bytes(const step& s) const {
     std::size_t bytes = s.bound.workspace_bytes;
-    for (const value_type& t : s.bound.outputs)
-      bytes = checked_add(bytes, qtk::size_bytes(t), s.label);
-    if (bytes > fold_left_) return false;
-    fold_left_ -= bytes;
-    return true;
+    for (const std::size_t v : s.outputs)
+      if (v != absent && values_[v].where == value::place::arena && !s.bound.alias)
+        bytes = checked_add(bytes, qtk::size_bytes(values_[v].type));
+    return bytes;
+  }
+  /// Who is to blame where the whole is too much.
+  [[nodiscard]] const qtk::node& largest_step() const {
+    return *std::max_element(steps_.begin(), steps_.end(), [&](const step& a, const step& b) {
+              return own_bytes(a) + a.bound.packed_bytes < own_bytes(b) + b.bound.packed_bytes;
+            })->node;
   }
 
   /// Output 0 lives where its input lives.
@@ -392,10 +444,12 @@ class execution_plan {
   std::vector<step> steps_;
   std::vector<std::size_t> outputs_;
   std::unordered_map<std::string, std::size_t> ids_;
-  std::deque<any_tensor> owned_;            // stable addresses
-  std::deque<qtk::node> taken_;             // of branches
-  std::unordered_set<const void*> packed_;  // counted already
-  std::size_t arena_bytes_ = 0, packed_bytes_ = 0, constant_bytes_ = 0, fold_left_ = 0;
+  std::deque<any_tensor> owned_;                   // stable addresses
+  std::deque<qtk::node> taken_;                    // of branches
+  std::unordered_set<const void*> packed_, held_;  // counted already
+  std::size_t arena_bytes_ = 0, packed_bytes_ = 0, constant_bytes_ = 0;
+  std::size_t held_bytes_ = 0;  // packed bytes of the steps so far, also of those that nobody reads
+  fold_budget own_folding_;
   std::size_t late_values_ = 0;
 };
 

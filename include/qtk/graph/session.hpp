@@ -27,7 +27,9 @@ struct session_options {
   bool optimize = true;            // run the fusion passes first
   std::size_t batch = 1;           // binds the symbol of the first dimension for the first plan,
   std::vector<shape> shapes = {};  // or these do, one for each input: where height is a symbol, too
-  std::size_t memory_limit = std::size_t{16} << 30;  // of a plan: models may come from anywhere
+  /// Bytes of a plan: packed weights, tables, arena, and what steps that are bound at run time add
+  /// to it; bodies of control flow get what is left. Models may come from anywhere.
+  std::size_t memory_limit = std::size_t{16} << 30;
 };
 
 /// A model compiled for here: fused, its weights packed for this CPU, its memory planned. Sharing
@@ -61,10 +63,11 @@ class session {
     for (const auto& [shapes, p] : plans_)
       if (std::equal(shapes.begin(), shapes.end(), inputs.begin(), inputs.end())) return p;
     auto made = std::make_shared<const execution_plan>(
-        model_, inputs, execution_plan::options{options_.target, options_.executor}, cache_);
-    const std::size_t bytes = checked_add(made->arena_bytes(), made->packed_bytes());
-    QTK_CHECK(bytes <= options_.memory_limit, "session", "arena and weights would take ", bytes,
-              " bytes, the limit is ", options_.memory_limit);
+        model_, inputs,
+        execution_plan::options{.target = options_.target,
+                                .executor = options_.executor,
+                                .memory_limit = options_.memory_limit},
+        cache_);
     if (plans_.size() == max_plans) plans_.erase(plans_.begin());  // the oldest
     plans_.emplace_back(std::vector<shape>(inputs.begin(), inputs.end()), made);
     return made;
@@ -130,9 +133,12 @@ class session {
 
   /// The body of a control-flow operator, as a session of its own that binds to the shapes it
   /// meets.
-  static compiled_model compile(model body, isa target, executor_ref executor) {
+  static compiled_model compile(model body, isa target, executor_ref executor,
+                                std::size_t memory_limit) {
     auto made = std::make_shared<session>(
-        std::move(body), session_options{.target = target, .executor = executor}, unbound{});
+        std::move(body),
+        session_options{.target = target, .executor = executor, .memory_limit = memory_limit},
+        unbound{});
     return
         [made = std::move(made)](std::span<const any_tensor> inputs) { return made->run(inputs); };
   }
@@ -142,7 +148,12 @@ class session {
    public:
     one_run(const session& s, const execution_plan& p, std::span<const std::byte* const> inputs,
             std::byte* arena)
-        : session_(s), plan_(p), inputs_(inputs), arena_(arena), late_(p.late_values()) {
+        : session_(s),
+          plan_(p),
+          inputs_(inputs),
+          arena_(arena),
+          late_(p.late_values()),
+          left_(s.options_.memory_limit - p.arena_bytes() - p.packed_bytes()) {
       const profile::scope whole("session.run");
       for (const execution_plan::step& step : p.steps()) {
         if (step.late != nullptr)
@@ -235,19 +246,22 @@ class session {
                                            .executor = session_.options_.executor,
                                            .store = session_.cache_.packed,
                                            .compile = compile,
-                                           .types_only = false});
+                                           .types_only = false,
+                                           .memory_limit = left_});
         if (b.values.empty()) b.values = evaluate(s, b);
         for (std::size_t i = 0; i < s.outputs.size(); ++i)
-          if (s.outputs[i] != execution_plan::absent)
+          if (s.outputs[i] != execution_plan::absent) {
+            check_memory(n, b.values[i].size_bytes(), left_);
+            left_ -= b.values[i].size_bytes();  // late values stay until the run ends
             late_[plan_.values()[s.outputs[i]].index] = std::move(b.values[i]);
+          }
       });
     }
     [[nodiscard]] std::vector<any_tensor> evaluate(const execution_plan::step& s,
                                                    const bound_node& b) {
-      std::size_t bytes = b.workspace_bytes;
+      std::size_t bytes = checked_add(b.workspace_bytes, b.packed_bytes);
       for (const value_type& t : b.outputs) bytes = checked_add(bytes, qtk::size_bytes(t));
-      QTK_CHECK(bytes <= session_.options_.memory_limit, s.node->label(), "would take ", bytes,
-                " bytes, the limit is ", session_.options_.memory_limit);
+      check_memory(*s.node, bytes, left_);
       in_.clear();
       out_.clear();
       for (const std::size_t v : s.inputs) in_.push_back(address(v));
@@ -259,6 +273,7 @@ class session {
     std::span<const std::byte* const> inputs_;
     std::byte* arena_;
     std::vector<any_tensor> late_;
+    std::size_t left_;  // bytes that late steps may take
     std::vector<const std::byte*> in_;
     std::vector<std::byte*> out_;
   };

@@ -15,6 +15,8 @@ struct limits {
   std::size_t max_nodes = 1'000'000;
   std::size_t max_depth = 16;         // of bodies within bodies: If, Loop, Scan
   std::size_t max_name_bytes = 4096;  // of a node, value, operator or attribute
+  /// Weights that a session reads as they are stay in the file, which must stay as it is then.
+  bool map_files = true;
 };
 
 /// A name from the file: short enough, and fit to be printed in one line.

@@ -20,8 +20,9 @@ namespace detail {
 
 class model_reader {
  public:
-  model_reader(const limits& limit, std::filesystem::path folder)
-      : limit_(limit), external_(std::move(folder), limit) {}
+  model_reader(const limits& limit, std::filesystem::path folder,
+               std::shared_ptr<const void> keeper)
+      : limit_(limit), files_(std::move(folder), std::move(keeper), limit) {}
 
   [[nodiscard]] model read(std::span<const std::byte> bytes) {
     QTK_CHECK(!bytes.empty(), "", "the file is empty");
@@ -131,7 +132,7 @@ class model_reader {
           break;
         case proto::graph::initializer: {
           const proto_reader tensor = message.message("initializer", initializers++);
-          named_tensor t = read_tensor(tensor, tensor.where(), external_, limit_);
+          named_tensor t = read_tensor(tensor, tensor.where(), files_, limit_);
           QTK_CHECK(!t.name.empty(), tensor.where(), "a weight without a name");
           QTK_CHECK(g.m.find_weight(t.name) == nullptr, cat("tensor '", t.name, "'"),
                     "is defined twice");
@@ -220,7 +221,7 @@ class model_reader {
           break;
         case field::t:
           tensor = read_tensor(message.message("t"), cat(n.label(), ": attribute '", name, "'"),
-                               external_, limit_)
+                               files_, limit_)
                        .value;
           seen = field::kind_tensor;
           break;
@@ -283,15 +284,16 @@ class model_reader {
     for (const node& inner : body.nodes)
       for (const std::string& value : inner.inputs) use(value);
     for (const value_info& v : body.outputs) use(v.name);
-    const std::size_t formal = n.inputs.size() - n.captures;
+    std::map<std::string, std::size_t> captured;  // by another body, too
+    for (std::size_t at = n.inputs.size() - n.captures; at < n.inputs.size(); ++at)
+      captured.emplace(n.inputs[at], at);
     for (const std::string& value : outer) {
-      std::size_t at = formal;
-      while (at < n.inputs.size() && n.inputs[at] != value) ++at;
-      if (at == n.inputs.size()) {
+      const auto [at, fresh] = captured.emplace(value, n.inputs.size());
+      if (fresh) {
         n.inputs.push_back(value);
         ++n.captures;
       }
-      made.captured.push_back(at);
+      made.captured.push_back(at->second);
     }
     for (const std::string& value : outer)
       body.inputs.push_back({.name = value, .type = dtype::fp32, .dims = {}, .untyped = true});
@@ -398,7 +400,7 @@ class model_reader {
   }
 
   limits limit_;
-  external_data external_;
+  model_files files_;
   std::string producer_;
   std::map<std::string, std::int64_t> opsets_;
   std::map<std::string, std::string> metadata_;
@@ -408,9 +410,10 @@ class model_reader {
 /// Reads with every error ending up as one qtk::error that starts with `where`.
 [[nodiscard]] inline model read_model(std::span<const std::byte> bytes, const limits& limit,
                                       const std::string& where,
-                                      const std::filesystem::path& folder) {
+                                      const std::filesystem::path& folder = {},
+                                      std::shared_ptr<const void> keeper = nullptr) {
   try {
-    return model_reader(limit, folder).read(bytes);
+    return model_reader(limit, folder, std::move(keeper)).read(bytes);
   } catch (const error& e) {
     fail(e.message(), e.where().empty() ? where : cat(where, ": ", e.where()));
   } catch (const std::bad_alloc&) {
@@ -423,22 +426,25 @@ class model_reader {
 /// The model in `bytes`, an ONNX file in memory. `where` starts every error. Weights beside the
 /// file cannot be found from here. The nodes come in topological order, with names; domain
 /// "ai.onnx" is written as the empty one; weights are no inputs, also where the file lists them.
-/// Values of the graph's inside get their types from shape inference, never from the file.
+/// Values of the graph's inside get their types from shape inference, never from the file. The
+/// model needs `bytes` no longer.
 [[nodiscard]] inline model parse(std::span<const std::byte> bytes, const limits& limit = {},
                                  const std::string& where = "onnx") {
   QTK_CHECK(bytes.size() <= limit.max_file_bytes, where, bytes.size(), " bytes, the limit is ",
             limit.max_file_bytes);
-  return detail::read_model(bytes, limit, where, {});
+  return detail::read_model(bytes, limit, where);
 }
 
-/// The model in the ONNX file at `path`, and the weights beside it. qtk::error, in one line, where
+/// The model in the ONNX file at `path`, and the weights beside it, which stay in their files where
+/// they need no other form (limits::map_files). qtk::error, in one line, where
 /// there is no such file, it isn't ONNX, it holds what qtk has no format for, or its graph has a
 /// cycle or values that nobody makes. An operator that no session runs is an error of the session.
 /// Source: onnx.proto and IR.md of onnx/onnx.
 [[nodiscard]] inline model load(const std::string& path, const limits& limit = {}) {
-  const std::vector<std::byte> bytes = read_file(path, limit.max_file_bytes);
+  const auto file = mapped_file::open(path, limit.max_file_bytes);
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  return detail::read_model(bytes, limit, path, folder.empty() ? "." : folder);
+  return detail::read_model(file->bytes(), limit, path, folder.empty() ? "." : folder,
+                            limit.map_files ? file : nullptr);
 }
 
 }  // namespace qtk::inline QTK_ABI::onnx

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 #include <system_error>
@@ -21,17 +24,33 @@
 /// Reading one TensorProto.
 namespace qtk::inline QTK_ABI::onnx {
 
-/// Weights stored in files beside the model. Only inside of the model's folder: a model must not
-/// make its reader open any other file (onnx docs/ExternalDataSecurity.md).
-class external_data {
+/// Bytes of a file, and who keeps them there: null where they must be copied.
+struct stored_bytes {
+  std::span<const std::byte> bytes;
+  std::shared_ptr<const void> keeper = nullptr;
+};
+
+/// The files that a model is read from: its own, and those beside it that hold weights. Only inside
+/// of the model's folder: a model must not make its reader open any other file (onnx
+/// docs/ExternalDataSecurity.md).
+class model_files {
  public:
-  /// `folder` is empty where the model isn't a file: then there is nothing beside it.
-  external_data(std::filesystem::path folder, const limits& limit)
-      : folder_(std::move(folder)), left_(limit.max_external_bytes) {}
+  /// `folder` is empty where the model isn't a file: then there is nothing beside it. `keeper`
+  /// keeps the bytes of the model itself, where weights may stay in them.
+  model_files(std::filesystem::path folder, std::shared_ptr<const void> keeper, const limits& limit)
+      : folder_(std::move(folder)),
+        keeper_(std::move(keeper)),
+        left_(limit.max_external_bytes),
+        map_(limit.map_files) {}
+
+  /// Bytes of the model itself.
+  [[nodiscard]] stored_bytes own(std::string_view bytes) const {
+    return {std::as_bytes(std::span(bytes)), keeper_};
+  }
 
   /// The `expected` bytes of a tensor; `entries` are its external_data.
-  [[nodiscard]] std::vector<std::byte> read(const std::map<std::string, std::string>& entries,
-                                            std::size_t expected, const std::string& where) {
+  [[nodiscard]] stored_bytes external(const std::map<std::string, std::string>& entries,
+                                      std::size_t expected, const std::string& where) {
     QTK_CHECK(!folder_.empty(), where, "has external data, but the model was not read from a file");
     const auto location = entries.find("location");
     QTK_CHECK(location != entries.end() && !location->second.empty(), where,
@@ -51,7 +70,10 @@ class external_data {
               " expected");
     QTK_CHECK(length <= left_, where, "more external data than the limit allows");
     left_ -= length;
-    return read_file_range(file.string(), offset, length);
+    const stored_bytes all = whole(file.string());
+    QTK_CHECK(offset <= all.bytes.size() && length <= all.bytes.size() - offset, file.string(),
+              length, " bytes at ", offset, " of a file of ", all.bytes.size());
+    return {all.bytes.subspan(offset, length), all.keeper};
   }
 
  private:
@@ -68,8 +90,18 @@ class external_data {
     return value;
   }
 
+  /// A file beside the model, mapped once.
+  [[nodiscard]] stored_bytes whole(const std::string& path) {
+    std::shared_ptr<const mapped_file>& file = mapped_[path];
+    if (file == nullptr) file = mapped_file::open(path, std::numeric_limits<std::size_t>::max());
+    return {file->bytes(), map_ ? file : nullptr};
+  }
+
   std::filesystem::path folder_;
+  std::shared_ptr<const void> keeper_;
+  std::map<std::string, std::shared_ptr<const mapped_file>> mapped_;
   std::size_t left_;
+  bool map_;
 };
 
 struct named_tensor {
@@ -89,6 +121,19 @@ struct tensor_header {
   std::map<std::string, std::string> entries;   // of external_data
   std::map<std::uint32_t, std::size_t> values;  // by field: how many numbers it holds
 };
+
+/// Less than this is copied: it costs less than to keep a page of the file.
+inline constexpr std::size_t worth_mapping = 4096;
+
+/// Whether a tensor's elements may stay where they are stored: as the format has them here, and
+/// aligned, which in a protobuf they are by chance.
+template <storage_format F>
+[[nodiscard]] bool can_stay(const stored_bytes& from, const shape& s) {
+  return from.keeper != nullptr && from.bytes.size() >= worth_mapping &&
+         !std::same_as<F, boolean> && (!F::packed || s.cols() % F::per_unit == 0) &&
+         reinterpret_cast<std::uintptr_t>(from.bytes.data()) % alignof(typename F::storage_type) ==
+             0;
+}
 
 /// Elements in the order of the file, as the format stores them: packed elements run on over
 /// the ends of rows there, here each row starts on a byte.
@@ -249,7 +294,7 @@ void copy_values(proto_reader message, const std::string& where, tensor<F>& t) {
 /// Nothing is allocated before the bytes that the file holds agree with the shape. qtk::error for
 /// a type that qtk has no format for.
 [[nodiscard]] inline named_tensor read_tensor(const proto_reader& message, std::string_view holder,
-                                              external_data& external, const limits& limit) {
+                                              model_files& files, const limits& limit) {
   detail::tensor_header h = detail::read_header(message, holder, limit);
   const auto type = from_onnx_type(h.data_type);
   QTK_CHECK(type, h.where, "type ", proto::type_name(h.data_type), " is not supported");
@@ -267,15 +312,15 @@ void copy_values(proto_reader message, const std::string& where, tensor<F>& t) {
     const std::size_t typed = h.values[detail::typed_field<F>()];
     QTK_CHECK(!(h.has_raw && typed != 0) && !(h.external && (h.has_raw || typed != 0)), h.where,
               "has data in two places");
-    if (h.external) {
-      const std::vector<std::byte> read = external.read(h.entries, bytes, h.where);
+    if (h.external || h.has_raw) {
+      if (!h.external) agree(h.raw.size(), bytes, "bytes");
+      stored_bytes from = h.external ? files.external(h.entries, bytes, h.where) : files.own(h.raw);
+      if (detail::can_stay<F>(from, s)) {
+        value = tensor<F>(s, buffer(std::move(from.keeper), from.bytes.data(), bytes));
+        return;
+      }
       tensor<F> t(s);
-      detail::copy_elements<F>(read, t);
-      value = std::move(t);
-    } else if (h.has_raw) {
-      agree(h.raw.size(), bytes, "bytes");
-      tensor<F> t(s);
-      detail::copy_elements<F>(std::as_bytes(std::span(h.raw)), t);
+      detail::copy_elements<F>(from.bytes, t);
       value = std::move(t);
     } else {
       agree(typed, F::packed ? bytes : count, "values");

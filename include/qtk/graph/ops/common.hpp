@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -34,6 +35,16 @@ inline void count_work(bound_node& b, const op_context& ctx, double per_element)
   QTK_CHECK(y.elements() == x.dims.elements(), ctx.node().label(), x.dims, " to ", y);
   QTK_CHECK(bits(x.type) >= 8, ctx.node().label(), name(x.type), " elements are not supported");
   return {.outputs = {{x.type, y}}, .run = {}, .alias = 0};
+}
+
+/// A table of that many bytes, which the bound node holds on to as others do to packed weights. The
+/// binder asked op_context::expect_memory for them.
+template <class T>
+[[nodiscard]] std::shared_ptr<const T> hold(bound_node& b, T table, std::size_t bytes) {
+  auto held = std::make_shared<const T>(std::move(table));
+  b.packed = held;
+  b.packed_bytes = bytes;
+  return held;
 }
 
 /// Outputs known when the node is bound.

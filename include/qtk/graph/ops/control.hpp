@@ -75,9 +75,6 @@ inline bound_node bind_if(const op_context& ctx) {
   return known(body->run(ctx, {}));
 }
 
-/// A model may come from anywhere: a Loop stacks no more than this.
-inline constexpr std::size_t max_stacked_bytes = std::size_t{4} << 30;
-
 /// What an iteration left, to be stacked along a new axis.
 class stacked {
  public:
@@ -85,8 +82,7 @@ class stacked {
     QTK_CHECK(parts_.empty() || (t.dtype() == parts_[0].dtype() && t.shape() == parts_[0].shape()),
               ctx.node().label(), "iterations give ", t.shape(), " after ", parts_[0].shape());
     bytes_ = checked_add(bytes_, t.size_bytes());
-    QTK_CHECK(bytes_ <= max_stacked_bytes, ctx.node().label(), "stacks more than ",
-              max_stacked_bytes, " bytes");
+    ctx.expect_memory(checked_mul(2, bytes_));  // the parts, and where join() puts them
     parts_.push_back(std::move(t));
   }
   /// Along `axis` of the result, in the order of the iterations or backwards. `declared` says what
@@ -121,8 +117,12 @@ class stacked {
   std::size_t bytes_ = 0;
 };
 
-/// A model may come from anywhere: a Loop runs no longer than this.
-inline constexpr std::int64_t max_iterations = std::int64_t{1} << 24;
+/// A model may come from anywhere: a body runs no more often than this.
+inline constexpr std::size_t max_iterations = std::size_t{1} << 24;
+inline void check_iterations(const op_context& ctx, std::size_t count) {
+  QTK_CHECK(count <= max_iterations, ctx.node().label(), "more than ", max_iterations,
+            " iterations");
+}
 
 /// Loop: inputs M? cond? carried...; the body takes iteration, cond, carried... and gives cond,
 /// carried..., and what is stacked.
@@ -145,7 +145,7 @@ inline bound_node bind_loop(const op_context& ctx) {
             body->outputs().size(), " outputs for ", carried, " carried values");
   std::vector<stacked> scans(body->outputs().size() - 1 - carried);
   for (std::int64_t i = 0; go && i < trips; ++i) {
-    QTK_CHECK(i < max_iterations, n.label(), "more than ", max_iterations, " iterations");
+    check_iterations(ctx, static_cast<std::size_t>(i) + 1);
     std::vector<any_tensor> in;
     in.push_back(tensor<int64>({}, {i}));
     in.push_back(tensor<boolean>({}, {1}));
@@ -198,6 +198,7 @@ inline bound_node bind_loop(const op_context& ctx) {
   const auto backwards =
       list(ctx.opset() < 9 ? "directions" : "scan_input_directions", inputs.size());
   std::vector<stacked> scans(body->outputs().size() - carried);
+  check_iterations(ctx, length);
   for (std::size_t i = 0; i < length; ++i) {
     std::vector<any_tensor> in;
     for (any_tensor& s : state) in.push_back(std::move(s));
@@ -247,6 +248,7 @@ inline bound_node bind_scan(const op_context& ctx) {
   QTK_CHECK(!ctx.has(0), n.label(), "sequence_lens is not supported");
   std::vector<stacked> batches(n.outputs.size());
   const std::size_t batch = inputs[0].shape().rank() == 0 ? 0 : inputs[0].shape()[0];
+  check_iterations(ctx, batch);
   for (std::size_t b = 0; b < batch; ++b) {
     const auto one = [&](const std::vector<any_tensor>& all) {
       std::vector<any_tensor> parts;

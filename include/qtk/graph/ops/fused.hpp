@@ -30,29 +30,29 @@ inline bound_node bind_fused_matmul(const op_context& ctx) {
   const product_f32 product(s.M, s.N, s.K, !turn_b, ctx.target());
   const std::size_t matrix = s.M * s.K, total = a.elements();
   const std::size_t copy = turn_a ? round_up(checked_mul(total, sizeof(float)), 64) : 0;
-  bound_node b{
-      .outputs = {{dtype::fp32, s.y}},
-      .run =
-          [=, at = s.offsets(), M = s.M, K = s.K, tile = s.M * s.N,
-           alpha = n.number("alpha", 1.0f)](const node_buffers& io) {
-            const float* left = io.in<float>(0);
-            if (turn_a && total != 0) {
-              for (std::size_t i = 0; i < total; i += matrix)
-                copy_strided({M, K}, sizeof(float), io.inputs[0] + i * sizeof(float),
-                             {1, static_cast<std::ptrdiff_t>(M)}, io.workspace + i * sizeof(float),
-                             {static_cast<std::ptrdiff_t>(K), 1});
-              left = reinterpret_cast<const float*>(io.workspace);
-            }
-            product.run(
-                at.size(), [&](std::size_t i) { return left + at[i][0]; },
-                [&](std::size_t i) { return io.in<float>(1) + at[i][1]; },
-                [&](std::size_t i) { return io.out<float>() + i * tile; }, io.workspace + copy,
-                io.executor);
-            if (alpha != 1.0f)
-              for (std::size_t i = 0; i < at.size() * tile; ++i) io.out<float>()[i] *= alpha;
-          },
-      .workspace_bytes =
-          checked_add(copy, product.workspace_bytes(s.batch.elements(), ctx.concurrency()))};
+  bound_node b{.outputs = {{dtype::fp32, s.y}},
+               .run =
+                   [=, tile = s.M * s.N, alpha = n.number("alpha", 1.0f)](const node_buffers& io) {
+                     const float* left = io.in<float>(0);
+                     if (turn_a && total != 0) {
+                       for (std::size_t i = 0; i < total; i += matrix)
+                         copy_strided({s.M, s.K}, sizeof(float), io.inputs[0] + i * sizeof(float),
+                                      {1, static_cast<std::ptrdiff_t>(s.M)},
+                                      io.workspace + i * sizeof(float),
+                                      {static_cast<std::ptrdiff_t>(s.K), 1});
+                       left = reinterpret_cast<const float*>(io.workspace);
+                     }
+                     product.run(
+                         s.products(), [&](std::size_t i) { return left + s.a_at(i); },
+                         [&](std::size_t i) { return io.in<float>(1) + s.b_at(i); },
+                         [&](std::size_t i) { return io.out<float>() + i * tile; },
+                         io.workspace + copy, io.executor);
+                     if (alpha != 1.0f)
+                       for (std::size_t i = 0; i < s.products() * tile; ++i)
+                         io.out<float>()[i] *= alpha;
+                   },
+               .workspace_bytes =
+                   checked_add(copy, product.workspace_bytes(s.products(), ctx.concurrency()))};
   count_work(b, ctx, 2.0 * static_cast<double>(s.K));
   return b;
 }

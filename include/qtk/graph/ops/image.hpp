@@ -48,7 +48,7 @@ QTK_GRAPH_FUNCTION op_table image_ops() {
   static constexpr op_definition table[] = {
       {"AffineGrid", "", bind_affine_grid, input_bit(1), all_inputs},
       {"GridSample", "", bind_grid_sample, 0, all_inputs},
-      {"NonMaxSuppression", "", bind_non_max_suppression, all_inputs},
+      {"NonMaxSuppression", "", bind_non_max_suppression, all_inputs, 0, 0, true},
       {"Resize", "", bind_resize, input_bit(1) | input_bit(2) | input_bit(3)},
       {"RoiAlign", "", bind_roi_align, 0, input_bit(0) | input_bit(1)},
       {"Upsample", "", bind_resize, input_bit(1)},

@@ -95,21 +95,22 @@ template <class Store>
   const std::size_t row_bytes = round_up(checked_mul(s.N, 4), 64);
   bound_node b{.outputs = {{type, s.y}},
                .run =
-                   [=, at = s.offsets(), M = s.M, N = s.N, K = s.K](const node_buffers& io) {
+                   [=, M = s.M, N = s.N, K = s.K](const node_buffers& io) {
                      auto* const left = reinterpret_cast<std::int32_t*>(io.workspace);
                      auto* const right = reinterpret_cast<std::int32_t*>(io.workspace + a.bytes());
                      auto* const sums =
                          reinterpret_cast<std::uint32_t*>(io.workspace + a.bytes() + w.bytes());
                      a.widen(io, left);
                      w.widen(io, right);
-                     for (std::size_t i = 0; i < at.size(); ++i)
+                     for (std::size_t i = 0; i < s.products(); ++i)
                        for (std::size_t m = 0; m < M; ++m) {
+                         const std::int32_t* const row_a =
+                             left + s.a_at(i) + static_cast<std::ptrdiff_t>(m * K);
+                         const std::int32_t* const matrix_b = right + s.b_at(i);
                          std::fill_n(sums, N, 0u);
                          for (std::size_t k = 0; k < K; ++k) {
-                           const auto x = static_cast<std::uint32_t>(
-                               left[at[i][0] + static_cast<std::ptrdiff_t>(m * K + k)]);
-                           const std::int32_t* row =
-                               right + at[i][1] + static_cast<std::ptrdiff_t>(k * N);
+                           const auto x = static_cast<std::uint32_t>(row_a[k]);
+                           const std::int32_t* row = matrix_b + k * N;
                            for (std::size_t n = 0; n < N; ++n)
                              sums[n] += x * static_cast<std::uint32_t>(row[n]);
                          }

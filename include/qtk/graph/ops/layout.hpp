@@ -254,14 +254,11 @@ inline bound_node bind_pad(const op_context& ctx) {
   if (mode != "constant") {
     QTK_CHECK(mode == "edge" || mode == "reflect" || mode == "wrap", n.label(), "mode '", mode,
               "'");
-    check_maps(ctx, y);
     QTK_CHECK(x.elements() != 0 || y.elements() == 0, n.label(), "pads an empty ", x);
-    index_maps maps(x.rank());
-    for (std::size_t d = 0; y.elements() != 0 && d < x.rank(); ++d)
-      for (std::size_t i = 0; i < y[d]; ++i)
-        maps[d].push_back(padded_index(static_cast<std::int64_t>(i) - begin[d],
-                                       static_cast<std::int64_t>(x[d]), mode));
-    return take(ctx, y, std::move(maps));
+    return take(ctx, y, [&](std::size_t d, std::size_t i) {
+      return padded_index(static_cast<std::int64_t>(i) - begin[d], static_cast<std::int64_t>(x[d]),
+                          mode);
+    });
   }
   const strides to = row_major(y);
   std::ptrdiff_t first_in = 0, first_out = 0;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <array>
-#include <vector>
 
 #include "qtk/graph/ops/common.hpp"
 #include "qtk/ops/broadcast.hpp"
@@ -30,9 +29,6 @@ struct matmul_shapes {
     };
     const shape oa = outer(a), ob = outer(b);
     batch = broadcast_shape(oa, ob);
-    // Their offsets are kept, also where the matrices are empty.
-    QTK_CHECK(batch.elements() <= (std::size_t{1} << 26), where, batch.elements(),
-              " products are not supported");
     a_step = broadcast_strides(oa, batch);
     b_step = broadcast_strides(ob, batch);
     for (std::size_t d = 0; d < batch.rank(); ++d) {
@@ -43,14 +39,17 @@ struct matmul_shapes {
     if (!row) y.push_back(M);
     if (!column) y.push_back(N);
   }
-  /// Where the matrices of each product begin, in elements.
-  [[nodiscard]] std::vector<std::array<std::ptrdiff_t, 2>> offsets() const {
-    std::vector<std::array<std::ptrdiff_t, 2>> all;
-    shape rows = batch;
-    rows.push_back(1);
-    std::array<strides, 2> steps{a_step, b_step};
-    for_each_row(rows, steps, [&](const std::array<std::ptrdiff_t, 2>& at) { all.push_back(at); });
-    return all;
+  [[nodiscard]] std::size_t products() const { return batch.elements(); }
+  /// Where the matrices of product i begin, in elements.
+  [[nodiscard]] std::ptrdiff_t a_at(std::size_t i) const noexcept { return offset(i, a_step); }
+  [[nodiscard]] std::ptrdiff_t b_at(std::size_t i) const noexcept { return offset(i, b_step); }
+
+ private:
+  [[nodiscard]] std::ptrdiff_t offset(std::size_t i, const strides& step) const noexcept {
+    std::ptrdiff_t at = 0;
+    for (std::size_t d = batch.rank(); d-- > 0; i /= batch[d])
+      at += static_cast<std::ptrdiff_t>(i % batch[d]) * step[d];
+    return at;
   }
 };
 

@@ -115,7 +115,8 @@ struct nbits_weights {
   }
 };
 
-/// Activations stay fp32 whatever accuracy_level allows. Weights that are known are packed once.
+/// Activations stay fp32 whatever accuracy_level allows. Weights are packed here: those that are
+/// fixed once, others at each binding.
 inline bound_node bind_matmul_nbits(const op_context& ctx) {
   ctx.expect(0, dtype::fp32);
   const node& n = ctx.node();
@@ -127,31 +128,23 @@ inline bound_node bind_matmul_nbits(const op_context& ctx) {
   count_work(b, ctx, 2.0 * static_cast<double>(w.K));
   if (ctx.types_only()) return b;
   const std::size_t M = y.rows();
-  const auto run = [M, K = w.K, N = w.N](const linear& layer, const node_buffers& io,
-                                         std::byte* workspace) {
-    layer.run(M, io.in<float>(0), K, io.out<float>(), N, {.bias = io.in<float>(5)}, workspace,
-              io.executor);
-  };
-  bool known = true;
-  for (std::size_t i = 1; i <= 4; ++i) known = known && (!ctx.has(i) || ctx.fixed(i));
-  if (!known) {
-    b.run = [M, w, run, target = ctx.target()](const node_buffers& io) {
-      const linear layer(w.pack(target, io.inputs[1], io.in<float>(2), io.in<std::byte>(3),
-                                io.in<std::int32_t>(4)));
-      buffer workspace(layer.workspace_bytes(M, io.executor.concurrency()));
-      run(layer, io, workspace.data());
-    };
-    return b;
-  }
-  std::string name = n.op;
-  for (std::size_t i = 1; i < std::min<std::size_t>(n.inputs.size(), 5); ++i)
-    name += cat(" ", n.inputs[i]);
-  const auto layer = ctx.once<linear>(cat(name, " ", w.bits, " ", w.block, " ", w.K), [&] {
+  const auto pack = [&] {
     const auto bytes = [&](std::size_t i) { return ctx.has(i) ? ctx.value(i).data() : nullptr; };
     return linear(w.pack(ctx.target(), bytes(1), ctx.value(2).as<fp32>().data(), bytes(3),
                          reinterpret_cast<const std::int32_t*>(bytes(4))));
-  });
-  b.run = [layer, run](const node_buffers& io) { run(*layer, io, io.workspace); };
+  };
+  bool fixed = true;
+  std::string name = n.op;
+  for (std::size_t i = 1; i < std::min<std::size_t>(n.inputs.size(), 5); ++i) {
+    fixed = fixed && (!ctx.has(i) || ctx.fixed(i));
+    name += cat(" ", n.inputs[i]);
+  }
+  const auto layer = fixed ? ctx.once<linear>(cat(name, " ", w.bits, " ", w.block, " ", w.K), pack)
+                           : std::make_shared<const linear>(pack());
+  b.run = [layer, M, K = w.K, N = w.N](const node_buffers& io) {
+    layer->run(M, io.in<float>(0), K, io.out<float>(), N, {.bias = io.in<float>(5)}, io.workspace,
+               io.executor);
+  };
   b.workspace_bytes = layer->workspace_bytes(M, ctx.concurrency());
   b.packed = layer;
   b.packed_bytes = layer->weights().size_bytes();

@@ -14,13 +14,15 @@
 /// The family of products of matrices that no layer took over.
 namespace qtk::inline QTK_ABI::graph_ops {
 
-/// C (M, N) = A (M, K) * B (K, N) in T: integers modulo 2^64, double in ascending k.
+/// C (M, N) = A (M, K) * B (K, N) in T: integers modulo 2^64, double in ascending k. `workspace`
+/// holds a row of sums of 8 bytes.
 template <class T>
-void multiply_plain(std::size_t M, std::size_t N, std::size_t K, const T* a, const T* b, T* c) {
+void multiply_plain(std::size_t M, std::size_t N, std::size_t K, const T* a, const T* b, T* c,
+                    std::byte* workspace) {
   using S = std::conditional_t<std::is_floating_point_v<T>, T, std::uint64_t>;
-  std::vector<S> row(N);
+  auto* const row = reinterpret_cast<S*>(workspace);
   for (std::size_t m = 0; m < M; ++m) {
-    std::fill(row.begin(), row.end(), S{0});
+    std::fill_n(row, N, S{0});
     for (std::size_t k = 0; k < K; ++k) {
       const S x = static_cast<S>(a[m * K + k]);
       for (std::size_t n = 0; n < N; ++n) row[n] += x * static_cast<S>(b[k * N + n]);
@@ -34,29 +36,29 @@ inline bound_node bind_matmul(const op_context& ctx) {
             name(ctx.in(0).type), " and ", name(ctx.in(1).type));
   const matmul_shapes s(ctx, ctx.dims(0), ctx.dims(1));
   bound_node b{.outputs = {{ctx.in(0).type, s.y}}, .run = {}};
-  const auto at = s.offsets();
   const std::size_t tile = s.M * s.N;
   if (ctx.in(0).type == dtype::fp32) {
     const product_f32 product(s.M, s.N, s.K, true, ctx.target());
-    b.run = [at, tile, product](const node_buffers& io) {
+    b.run = [s, tile, product](const node_buffers& io) {
       product.run(
-          at.size(), [&](std::size_t i) { return io.in<float>(0) + at[i][0]; },
-          [&](std::size_t i) { return io.in<float>(1) + at[i][1]; },
+          s.products(), [&](std::size_t i) { return io.in<float>(0) + s.a_at(i); },
+          [&](std::size_t i) { return io.in<float>(1) + s.b_at(i); },
           [&](std::size_t i) { return io.out<float>() + i * tile; }, io.workspace, io.executor);
     };
-    b.workspace_bytes = product.workspace_bytes(at.size(), ctx.concurrency());
+    b.workspace_bytes = product.workspace_bytes(s.products(), ctx.concurrency());
   } else {
     visit_format(ctx.in(0).type, [&]<class F>(F) {
       using T = typename F::value_type;
       if constexpr (std::is_arithmetic_v<T> && !F::packed && !std::is_same_v<F, fp32>)
-        b.run = [at, tile, M = s.M, N = s.N, K = s.K](const node_buffers& io) {
-          for (std::size_t i = 0; i < at.size(); ++i)
-            multiply_plain(M, N, K, io.in<T>(0) + at[i][0], io.in<T>(1) + at[i][1],
-                           io.out<T>() + i * tile);
+        b.run = [s, tile](const node_buffers& io) {
+          for (std::size_t i = 0; i < s.products(); ++i)
+            multiply_plain(s.M, s.N, s.K, io.in<T>(0) + s.a_at(i), io.in<T>(1) + s.b_at(i),
+                           io.out<T>() + i * tile, io.workspace);
         };
       else
         ctx.reject(cat("operands of ", name(F::id), " are not supported"));
     });
+    b.workspace_bytes = checked_mul(s.N, 8);
   }
   count_work(b, ctx, 2.0 * static_cast<double>(s.K));
   return b;
@@ -118,16 +120,16 @@ inline bound_node bind_gemm(const op_context& ctx) {
                          io.workspace + copy, {static_cast<std::ptrdiff_t>(N), 1});
             right = io.workspace + copy;
           }
-          multiply_plain(M, N, K,
-                         reinterpret_cast<const T*>(turned(io.inputs[0], io.workspace, sizeof(T))),
-                         reinterpret_cast<const T*>(right), io.out<T>());
+          multiply_plain(
+              M, N, K, reinterpret_cast<const T*>(turned(io.inputs[0], io.workspace, sizeof(T))),
+              reinterpret_cast<const T*>(right), io.out<T>(), io.workspace + copy + second);
           finish(io.out<T>(), io.in<T>(2));
         };
       } else {
         ctx.reject(cat("operands of ", name(F::id), " are not supported"));
       }
     });
-    b.workspace_bytes = checked_add(copy, second);
+    b.workspace_bytes = checked_add(checked_add(copy, second), checked_mul(N, 8));
   }
   count_work(b, ctx, 2.0 * static_cast<double>(K));
   return b;
@@ -167,7 +169,7 @@ inline bound_node bind_det(const op_context& ctx) {
                      }
                    },
                .workspace_bytes = checked_mul(checked_mul(n, n), sizeof(double))};
-  count_work(b, ctx, 1);
+  count_work(b, ctx, 2.0 / 3 * std::pow(static_cast<double>(n), 3));
   return b;
 }
 

@@ -94,50 +94,48 @@ inline bound_node bind_space_to_depth(const op_context& ctx) {
                   {x[0], x[1] * s * s, x[2] / s, x[3] / s});
 }
 
-/// Where each element of a result comes from: for each dimension the index in x, or -1 for the
-/// fill.
-using index_maps = std::vector<std::vector<std::int64_t>>;
-
-/// Maps take memory when a node is bound, before the session's limit counts: a few bytes of a file
-/// must not ask for terabytes.
-inline void check_maps(const op_context& ctx, const shape& y) {
-  static_cast<void>(checked_mul(y.elements(), element_size(ctx, ctx.in(0).type)));
-  std::size_t entries = 0;
-  for (const std::size_t d : y) entries = checked_add(entries, y.elements() == 0 ? 0 : d);
-  QTK_CHECK(entries <= (std::size_t{1} << 27), ctx.node().label(), "a result of ", y,
-            " is not supported");
-}
-
-[[nodiscard]] inline bound_node take(const op_context& ctx, const shape& y, index_maps maps,
-                                     std::vector<std::byte> fill = {}) {
+/// A result of shape y whose element at (i, j, ..) is that of x at (from(0, i), from(1, j), ..), or
+/// the fill where one of these is -1. from(d, i) is asked once for each index of each dimension.
+template <class From>
+[[nodiscard]] bound_node take(const op_context& ctx, const shape& y, From&& from,
+                              std::vector<std::byte> fill = {}) {
   const shape x = ctx.dims(0);
   const std::size_t size = element_size(ctx, ctx.in(0).type);
-  if (fill.empty()) fill.resize(size);
-  bound_node b{
-      .outputs = {{ctx.in(0).type, y}},
-      .run = [x, y, maps = std::move(maps), fill = std::move(fill), size](const node_buffers& io) {
-        if (y.elements() == 0) return;
-        const strides own = row_major(x);
-        std::array<std::size_t, shape::max_rank> at{};
-        std::byte* out = io.outputs[0];
-        for (;;) {
-          std::ptrdiff_t offset = 0;
-          bool inside = true;
-          for (std::size_t d = 0; d < y.rank(); ++d) {
-            const std::int64_t k = maps[d][at[d]];
-            inside = inside && k >= 0;
-            offset += k * own[d];
-          }
-          std::memcpy(
-              out, inside ? io.inputs[0] + offset * static_cast<std::ptrdiff_t>(size) : fill.data(),
-              size);
-          out += size;
-          std::size_t d = y.rank();
-          while (d-- > 0 && ++at[d] == y[d]) at[d] = 0;
-          if (d == static_cast<std::size_t>(-1)) return;
-        }
-      }};
+  bound_node b{.outputs = {{ctx.in(0).type, y}}, .run = {}};
   count_work(b, ctx, 0);
+  if (ctx.types_only()) return b;
+  if (fill.empty()) fill.resize(size);
+  std::size_t bytes = 0;
+  for (const std::size_t d : y)
+    bytes = checked_add(bytes, checked_mul(y.elements() == 0 ? 0 : d, sizeof(std::int64_t)));
+  ctx.expect_memory(bytes);
+  std::vector<std::vector<std::int64_t>> indices(y.rank());  // in x, by dimension
+  for (std::size_t d = 0; y.elements() != 0 && d < y.rank(); ++d) {
+    indices[d].reserve(y[d]);
+    for (std::size_t i = 0; i < y[d]; ++i) indices[d].push_back(from(d, i));
+  }
+  const auto maps = hold(b, std::move(indices), bytes);
+  b.run = [x, y, maps, fill = std::move(fill), size](const node_buffers& io) {
+    const strides own = row_major(x);
+    std::array<std::size_t, shape::max_rank> at{};
+    std::byte* out = io.outputs[0];
+    for (;;) {
+      std::ptrdiff_t offset = 0;
+      bool inside = true;
+      for (std::size_t d = 0; d < y.rank(); ++d) {
+        const std::int64_t k = (*maps)[d][at[d]];
+        inside = inside && k >= 0;
+        offset += k * own[d];
+      }
+      std::memcpy(out,
+                  inside ? io.inputs[0] + offset * static_cast<std::ptrdiff_t>(size) : fill.data(),
+                  size);
+      out += size;
+      std::size_t d = y.rank();
+      while (d-- > 0 && ++at[d] == y[d]) at[d] = 0;
+      if (d == static_cast<std::size_t>(-1)) return;
+    }
+  };
   return b;
 }
 
@@ -147,16 +145,12 @@ inline bound_node bind_tile(const op_context& ctx) {
   const auto repeats = ctx.integers(1);
   QTK_CHECK(repeats.size() == x.rank(), ctx.node().label(), repeats.size(), " repeats for ", x);
   shape y;
-  index_maps maps(x.rank());
   for (std::size_t d = 0; d < x.rank(); ++d) {
     QTK_CHECK(repeats[d] >= 0, ctx.node().label(), "repeats ", repeats[d]);
     y.push_back(checked_mul(x[d], static_cast<std::size_t>(repeats[d])));
   }
-  check_maps(ctx, y);
-  if (y.elements() != 0)
-    for (std::size_t d = 0; d < x.rank(); ++d)
-      for (std::size_t i = 0; i < y[d]; ++i) maps[d].push_back(static_cast<std::int64_t>(i % x[d]));
-  return take(ctx, y, std::move(maps));
+  return take(ctx, y,
+              [&](std::size_t d, std::size_t i) { return static_cast<std::int64_t>(i % x[d]); });
 }
 
 /// Cut or padded with zeros around the middle, along `axes`, to the given shape.
@@ -173,15 +167,12 @@ inline bound_node bind_center_crop_pad(const op_context& ctx) {
     QTK_CHECK(target[i] >= 0, ctx.node().label(), "size ", target[i]);
     y[x.axis(axes[i])] = static_cast<std::size_t>(target[i]);
   }
-  check_maps(ctx, y);
-  index_maps maps(x.rank());
-  for (std::size_t d = 0; y.elements() != 0 && d < x.rank(); ++d) {
+  return take(ctx, y, [&](std::size_t d, std::size_t i) {
     const auto from = static_cast<std::int64_t>(x[d]), to = static_cast<std::int64_t>(y[d]);
     const std::int64_t shift = from > to ? (from - to) / 2 : -((to - from) / 2);
-    for (std::int64_t i = 0; i < to; ++i)
-      maps[d].push_back(i + shift >= 0 && i + shift < from ? i + shift : -1);
-  }
-  return take(ctx, y, std::move(maps));
+    const std::int64_t at = static_cast<std::int64_t>(i) + shift;
+    return at >= 0 && at < from ? at : -1;
+  });
 }
 
 /// Where index i of a dimension of n that is padded by mode comes from: "edge" repeats the last

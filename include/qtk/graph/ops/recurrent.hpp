@@ -111,6 +111,40 @@ struct recurrent_weights {
     return input.weights().size_bytes() + state.weights().size_bytes() +
            after_reset.weights().size_bytes();
   }
+  [[nodiscard]] std::size_t workspace_bytes(const recurrent_layer& l,
+                                            std::size_t concurrency) const {
+    return std::max({input.workspace_bytes(l.steps * l.batch, concurrency),
+                     state.workspace_bytes(l.batch),
+                     l.resets_first() ? after_reset.workspace_bytes(l.batch) : 0});
+  }
+};
+
+/// The floats of one run of a direction, in the workspace: the gates of all steps, the products of
+/// one step with the state and with what a reset left of it, and the state.
+struct recurrent_buffers {
+  float *gates, *products, *reset_products, *reset, *h, *c;
+  std::byte* scratch;  // of the matrices
+
+  recurrent_buffers(const recurrent_layer& l, std::byte* workspace) {
+    workspace_cursor w(workspace);
+    const std::size_t width = l.gates * l.hidden, state = l.batch * l.hidden;
+    gates = w.take<float>(l.steps * l.batch * width);
+    products = w.take<float>(l.batch * width);
+    reset_products = w.take<float>(state);
+    reset = w.take<float>(state);
+    h = w.take<float>(state);
+    c = w.take<float>(state);
+    scratch = w.take<std::byte>(0);
+  }
+  [[nodiscard]] static std::size_t bytes(const recurrent_layer& l) {
+    const std::size_t width = l.gates * l.hidden;
+    const auto floats = [](std::size_t rows, std::size_t cols) {
+      return workspace_cursor::aligned(checked_mul(checked_mul(rows, cols), sizeof(float)));
+    };
+    return checked_add(
+        checked_add(floats(checked_mul(l.steps, l.batch), width), floats(l.batch, width)),
+        checked_mul(4, floats(l.batch, l.hidden)));
+  }
 };
 
 /// One direction of one run.
@@ -130,22 +164,11 @@ class recurrence {
   }
 
   void run(const recurrent_weights& weights) {
-    const std::size_t rows = l.steps * l.batch;
-    buffer scratch(std::max({weights.input.workspace_bytes(rows, io.executor.concurrency()),
-                             weights.state.workspace_bytes(l.batch),
-                             l.resets_first() ? weights.after_reset.workspace_bytes(l.batch) : 0}));
-    buffer memory(
-        checked_mul(checked_add(checked_mul(rows, width),
-                                checked_mul(l.batch, checked_add(width, checked_mul(4, H)))),
-                    sizeof(float)));
-    gates = reinterpret_cast<float*>(memory.data());
-    float* const products = gates + rows * width;
-    float* const reset_products = products + l.batch * width;
-    float* const reset = reset_products + l.batch * H;
-    h = reset + l.batch * H;
-    c = h + l.batch * H;
-    weights.input.run(rows, io.in<float>(0), l.inputs, gates, width, {.bias = w_bias},
-                      scratch.data(), io.executor);
+    const auto [all, products, reset_products, reset, h, c, scratch] =
+        recurrent_buffers(l, io.workspace);
+    gates = all;
+    weights.input.run(l.steps * l.batch, io.in<float>(0), l.inputs, gates, width, {.bias = w_bias},
+                      scratch, io.executor);
     for (std::size_t b = 0; b < l.batch; ++b) {
       start(h + b * H, 5, b);
       if (l.kind == recurrent_layer::cell::lstm) start(c + b * H, 6, b);
@@ -154,14 +177,13 @@ class recurrence {
     }
     const std::size_t stride = weights.state.weights().N();
     for (std::size_t s = 0; s < l.steps; ++s) {
-      weights.state.run(l.batch, h, H, products, stride, {.bias = r_bias}, scratch.data());
+      weights.state.run(l.batch, h, H, products, stride, {.bias = r_bias}, scratch);
       if (l.resets_first()) {
         for (std::size_t b = 0; b < l.batch; ++b)
           if (s < length(b))
             update_and_reset(at(s, b), products + b * stride, h + b * H, reset + b * H);
         weights.after_reset.run(l.batch, reset, H, reset_products, H,
-                                {.bias = r_bias != nullptr ? r_bias + 2 * H : nullptr},
-                                scratch.data());
+                                {.bias = r_bias != nullptr ? r_bias + 2 * H : nullptr}, scratch);
       }
       for (std::size_t b = 0; b < l.batch; ++b) {
         if (s >= length(b)) continue;
@@ -264,10 +286,10 @@ class recurrence {
   std::size_t d, H, width;
   const gate_function* f;
   const float *w_bias = nullptr, *r_bias = nullptr, *peephole = nullptr;
-  float *gates = nullptr, *h = nullptr, *c = nullptr;
+  float* gates = nullptr;
 };
 
-/// RNN, GRU, LSTM. Weights that are known before the run are packed once.
+/// RNN, GRU, LSTM. The weights are packed here: those that are fixed once, others at each binding.
 inline bound_node bind_recurrent(const op_context& ctx) {
   const recurrent_layer l(ctx);
   shape y{l.steps, l.directions, l.batch, l.hidden};
@@ -280,33 +302,29 @@ inline bound_node bind_recurrent(const op_context& ctx) {
   b.flops = 2.0 * static_cast<double>(y.elements()) * static_cast<double>(l.gates) *
             static_cast<double>(l.inputs + l.hidden);
   if (ctx.types_only()) return b;
-  const auto pack = [l, target = ctx.target()](const float* w, const float* r, std::size_t d) {
-    const std::size_t rows = d * l.gates * l.hidden;
-    return recurrent_weights(l, target, w + rows * l.inputs, r + rows * l.hidden);
-  };
-  using kept = std::vector<recurrent_weights>;
-  std::shared_ptr<const kept> packed;
-  if (ctx.fixed(1) && ctx.fixed(2)) {
-    packed = ctx.once<kept>(
-        cat(ctx.node().op, " ", l.resets_first(), " ", ctx.node().inputs[1], " ",
-            ctx.node().inputs[2]),
-        [&] {
-          kept all;
-          for (std::size_t d = 0; d < l.directions; ++d)
-            all.push_back(pack(ctx.value(1).as<fp32>().data(), ctx.value(2).as<fp32>().data(), d));
-          return all;
-        });
-    b.packed = packed;
-    for (const recurrent_weights& w : *packed) b.packed_bytes += w.bytes();
-  }
-  b.run = [l, pack, packed](const node_buffers& io) {
+  using directions = std::vector<recurrent_weights>;
+  const auto pack = [&] {
+    directions all;
     for (std::size_t d = 0; d < l.directions; ++d) {
-      recurrence one(l, io, d);
-      if (packed != nullptr)
-        one.run((*packed)[d]);
-      else
-        one.run(pack(io.in<float>(1), io.in<float>(2), d));
+      const std::size_t rows = d * l.gates * l.hidden;
+      all.emplace_back(l, ctx.target(), ctx.value(1).as<fp32>().data() + rows * l.inputs,
+                       ctx.value(2).as<fp32>().data() + rows * l.hidden);
     }
+    return all;
+  };
+  const auto packed =
+      ctx.fixed(1) && ctx.fixed(2)
+          ? ctx.once<directions>(cat(ctx.node().op, " ", l.resets_first(), " ",
+                                     ctx.node().inputs[1], " ", ctx.node().inputs[2]),
+                                 pack)
+          : std::make_shared<const directions>(pack());
+  b.packed = packed;
+  for (const recurrent_weights& w : *packed) b.packed_bytes += w.bytes();
+  b.workspace_bytes = recurrent_buffers::bytes(l);
+  b.workspace_bytes =
+      checked_add(b.workspace_bytes, packed->front().workspace_bytes(l, ctx.concurrency()));
+  b.run = [l, packed](const node_buffers& io) {
+    for (std::size_t d = 0; d < l.directions; ++d) recurrence(l, io, d).run((*packed)[d]);
   };
   return b;
 }

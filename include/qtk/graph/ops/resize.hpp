@@ -93,15 +93,19 @@ struct resize_taps {
   std::vector<float> weight;
   std::vector<bool> outside;  // extrapolated
 
-  resize_taps(const resize_options& o, const resize_axis& axis, const std::string& where) {
+  /// May hold `limit` bytes.
+  resize_taps(const resize_options& o, const resize_axis& axis, const node& n, std::size_t limit) {
+    const std::string where = n.label();
     // Antialiasing stretches the kernel over all that one index of a smaller result stands for.
     const double stretch = o.antialias ? std::min(axis.scale, 1.0) : 1.0;
     const double reach = (o.mode == "linear" ? 1.0 : 2.0) / stretch;
     QTK_CHECK(reach < 1e6, where, "scale ", axis.scale);
     const std::int64_t first = static_cast<std::int64_t>(std::floor(-reach)) + 1;
     taps = static_cast<std::size_t>(2 - 2 * first);
-    QTK_CHECK(axis.out <= (std::size_t{1} << 27) / taps, where, taps, " taps for each of ",
-              axis.out, " are not supported");
+    check_memory(n, bytes_for(axis.out, taps), limit);
+    index.reserve(axis.out * taps);
+    weight.reserve(axis.out * taps);
+    outside.reserve(axis.out);
     for (std::size_t i = 0; i < axis.out; ++i) {
       const auto at = axis.source(o, i, where);
       outside.push_back(!at.has_value());
@@ -122,6 +126,13 @@ struct resize_taps {
       const bool divide = (o.exclude_outside || o.antialias) && sum != 0;
       for (const double w : weights) weight.push_back(static_cast<float>(divide ? w / sum : w));
     }
+  }
+  [[nodiscard]] std::size_t bytes() const { return bytes_for(outside.size(), taps); }
+
+ private:
+  [[nodiscard]] static std::size_t bytes_for(std::size_t out, std::size_t taps) {
+    return checked_add(checked_mul(checked_mul(out, taps), sizeof(std::size_t) + sizeof(float)),
+                       out / 8);
   }
 };
 
@@ -189,68 +200,65 @@ inline bound_node bind_resize(const op_context& ctx) {
   const shape& x = ctx.dims(0);
   shape y;
   for (const resize_axis& a : axes) y.push_back(a.out);
-  check_maps(ctx, y);
   if (options.mode == "nearest") {
-    index_maps maps(axes.size());
     const float value = options.extrapolation;
     std::vector<std::byte> fill(element_size(ctx, ctx.in(0).type));
     convert_elements(dtype::fp32, reinterpret_cast<const std::byte*>(&value), ctx.in(0).type,
                      fill.data(), 1);
-    for (std::size_t d = 0; y.elements() != 0 && d < axes.size(); ++d)
-      for (std::size_t i = 0; i < axes[d].out; ++i) {
-        const auto at = axes[d].source(options, i, n.label());
-        maps[d].push_back(at ? axes[d].nearest(options, *at, n.label()) : -1);
-      }
-    return take(ctx, y, std::move(maps), std::move(fill));
+    const auto from = [&](std::size_t d, std::size_t i) {
+      const auto at = axes[d].source(options, i, n.label());
+      return at ? axes[d].nearest(options, *at, n.label()) : -1;
+    };
+    return take(ctx, y, from, std::move(fill));
   }
   // Axis by axis, each into the other half of the workspace, the last into the result.
   struct pass {
     std::size_t outer, in, out, inner;
     resize_taps taps;
   };
-  std::vector<pass> passes;
+  std::vector<pass> made;
   shape now = x;
-  std::size_t largest = 0;
+  std::size_t largest = 0, tables = 0;
   for (std::size_t d = 0; y.elements() != 0 && d < axes.size(); ++d) {
     if (axes[d].in == axes[d].out && axes[d].scale == 1 &&
         options.coordinates != "tf_crop_and_resize")
       continue;
     now[d] = axes[d].out;
-    passes.push_back({now.product(0, d), axes[d].in, axes[d].out, now.product(d + 1, now.rank()),
-                      resize_taps(options, axes[d], n.label())});
     largest = std::max(largest, now.elements());
+    if (ctx.types_only()) continue;
+    made.push_back({now.product(0, d), axes[d].in, axes[d].out, now.product(d + 1, now.rank()),
+                    resize_taps(options, axes[d], n, ctx.memory_limit() - tables)});
+    tables += made.back().taps.bytes();
   }
   const std::size_t half =
       round_up(checked_mul(std::max(largest, x.elements()), sizeof(float)), 64);
   const dtype type = ctx.in(0).type;
-  bound_node b{.outputs = {{type, y}},
-               .run =
-                   [passes = std::move(passes), half, type, from = x.elements(),
-                    count = y.elements(), value = options.extrapolation](const node_buffers& io) {
-                     auto* in = reinterpret_cast<float*>(io.workspace);
-                     auto* out = reinterpret_cast<float*>(io.workspace + half);
-                     convert_elements(type, io.inputs[0], dtype::fp32, io.workspace, from);
-                     for (const pass& p : passes) {
-                       float* to = out;
-                       for (std::size_t o = 0; o < p.outer; ++o)
-                         for (std::size_t i = 0; i < p.out; ++i, to += p.inner) {
-                           std::fill_n(to, p.inner, p.taps.outside[i] ? value : 0.0f);
-                           if (p.taps.outside[i]) continue;
-                           for (std::size_t t = 0; t < p.taps.taps; ++t) {
-                             const float w = p.taps.weight[i * p.taps.taps + t];
-                             const float* row =
-                                 in + (o * p.in + p.taps.index[i * p.taps.taps + t]) * p.inner;
-                             if (w != 0.0f)
-                               for (std::size_t k = 0; k < p.inner; ++k) to[k] += w * row[k];
-                           }
-                         }
-                       std::swap(in, out);
-                     }
-                     convert_elements(dtype::fp32, reinterpret_cast<const std::byte*>(in), type,
-                                      io.outputs[0], count);
-                   },
-               .workspace_bytes = checked_mul(half, 2)};
+  bound_node b{.outputs = {{type, y}}, .run = {}, .workspace_bytes = checked_mul(half, 2)};
   count_work(b, ctx, 4);
+  if (ctx.types_only()) return b;
+  b.run = [passes = hold(b, std::move(made), tables), half, type, from = x.elements(),
+           count = y.elements(), value = options.extrapolation](const node_buffers& io) {
+    auto* in = reinterpret_cast<float*>(io.workspace);
+    auto* out = reinterpret_cast<float*>(io.workspace + half);
+    convert_elements(type, io.inputs[0], dtype::fp32, io.workspace, from);
+    for (const pass& p : *passes) {
+      float* to = out;
+      for (std::size_t o = 0; o < p.outer; ++o)
+        for (std::size_t i = 0; i < p.out; ++i, to += p.inner) {
+          std::fill_n(to, p.inner, p.taps.outside[i] ? value : 0.0f);
+          if (p.taps.outside[i]) continue;
+          for (std::size_t t = 0; t < p.taps.taps; ++t) {
+            const float w = p.taps.weight[i * p.taps.taps + t];
+            const float* row = in + (o * p.in + p.taps.index[i * p.taps.taps + t]) * p.inner;
+            if (w != 0.0f)
+              for (std::size_t k = 0; k < p.inner; ++k) to[k] += w * row[k];
+          }
+        }
+      std::swap(in, out);
+    }
+    convert_elements(dtype::fp32, reinterpret_cast<const std::byte*>(in), type, io.outputs[0],
+                     count);
+  };
   return b;
 }
 

@@ -224,7 +224,13 @@ inline bound_node bind_roi_align(const op_context& ctx) {
           }
         }
       }};
-  count_work(b, ctx, 16);
+  // As many samples as the node asks for, or as pixels fall into a bin where the region is the
+  // image.
+  const auto side = [ratio](std::size_t pixels, std::int64_t bins) {
+    return ratio > 0 ? static_cast<double>(ratio)
+                     : std::ceil(static_cast<double>(pixels) / static_cast<double>(bins));
+  };
+  count_work(b, ctx, 16 * side(H, h) * side(W, w));
   return b;
 }
 

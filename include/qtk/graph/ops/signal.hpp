@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <complex>
 #include <memory>
@@ -25,8 +27,7 @@ class fourier {
       turn(n);
       return;
     }
-    m_ = 1;
-    while (m_ < 2 * n - 1) m_ *= 2;
+    m_ = padded(n);
     turn(m_);
     chirp_.resize(n);
     for (std::size_t i = 0; i < n; ++i)  // i^2 modulo 2 n keeps the angle small
@@ -38,29 +39,42 @@ class fourier {
     halve(response_.data());
   }
 
-  /// In place. The inverse divides by n.
-  void operator()(std::vector<complex>& x, bool inverse) const {
-    if (inverse)
-      for (complex& v : x) v = std::conj(v);
+  /// Bytes of a transform's tables.
+  [[nodiscard]] static std::size_t bytes(std::size_t n) {
+    return (is_power(n) ? n / 2 : n + padded(n) / 2 + padded(n)) * sizeof(complex);
+  }
+  /// Elements behind those of x that a transform computes in.
+  [[nodiscard]] static std::size_t scratch(std::size_t n) { return is_power(n) ? 0 : padded(n); }
+
+  /// In place: x holds n elements and the scratch behind them. The inverse divides by n.
+  void operator()(complex* x, bool inverse) const {
+    const auto conjugate = [&] { std::for_each(x, x + n_, [](complex& v) { v = std::conj(v); }); };
+    if (inverse) conjugate();
     if (chirp_.empty()) {
-      halve(x.data());
+      halve(x);
     } else {
-      std::vector<complex> a(m_, 0.0);
+      complex* const a = x + n_;
+      std::fill_n(a, m_, 0.0);
       for (std::size_t i = 0; i < n_; ++i) a[i] = x[i] * chirp_[i];
-      halve(a.data());
+      halve(a);
       for (std::size_t i = 0; i < m_; ++i) a[i] = std::conj(a[i] * response_[i]);
-      halve(a.data());
+      halve(a);
       for (std::size_t i = 0; i < n_; ++i)
         x[i] = std::conj(a[i]) / static_cast<double>(m_) * chirp_[i];
     }
     if (inverse)
-      for (complex& v : x) v = std::conj(v) / static_cast<double>(n_);
+      for (std::size_t i = 0; i < n_; ++i) x[i] = std::conj(x[i]) / static_cast<double>(n_);
   }
 
  private:
   static constexpr double pi = 3.14159265358979323846;
   [[nodiscard]] static bool is_power(std::size_t n) noexcept { return (n & (n - 1)) == 0; }
+  /// The power of two that holds the convolution of a transform of n.
+  [[nodiscard]] static std::size_t padded(std::size_t n) noexcept {
+    return std::bit_ceil(2 * n - 1);
+  }
   void turn(std::size_t n) {
+    turns_.reserve(n / 2);
     for (std::size_t i = 0; i < n / 2; ++i)
       turns_.push_back(std::polar(1.0, -2 * pi * static_cast<double>(i) / static_cast<double>(n)));
   }
@@ -85,10 +99,14 @@ class fourier {
   std::vector<complex> turns_, chirp_, response_;
 };
 
-/// The transform of that length, made once where that is cheap: a length that a few bytes of a file
-/// ask for must not take memory before the session's limit is looked at.
-[[nodiscard]] inline std::shared_ptr<const fourier> prepared_fourier(std::size_t length) {
-  return length <= (1u << 16) ? std::make_shared<const fourier>(length) : nullptr;
+/// The transform of that length for a node, which gets it a workspace for one row at a time.
+[[nodiscard]] inline std::shared_ptr<const fourier> hold_fourier(const op_context& ctx,
+                                                                 bound_node& b,
+                                                                 std::size_t length) {
+  const std::size_t bytes = fourier::bytes(length);
+  ctx.expect_memory(bytes);
+  b.workspace_bytes = (length + fourier::scratch(length)) * sizeof(fourier::complex);
+  return hold(b, fourier(length), bytes);
 }
 
 /// A length: more than 0 and not above what a transform's tables are good for.
@@ -131,16 +149,13 @@ inline bound_node bind_dft(const op_context& ctx) {
   count_work(b, ctx, 5 * std::log2(static_cast<double>(length) + 1));
   if (ctx.types_only()) return b;
   for_reals(ctx, [&]<class T>(T) {
-    b.run = [=, kept_transform = prepared_fourier(length), outer = x.product(0, axis),
+    b.run = [=, transform = hold_fourier(ctx, b, length), outer = x.product(0, axis),
              inner = x.product(axis + 1, x.rank() - 1), kept = y[axis]](const node_buffers& io) {
-      const auto made =
-          kept_transform != nullptr ? kept_transform : std::make_shared<const fourier>(length);
-      const fourier& transform = *made;
-      std::vector<fourier::complex> row(length);
+      auto* const row = reinterpret_cast<fourier::complex*>(io.workspace);
       const std::size_t used = std::min(given, real ? length / 2 + 1 : length);
       for (std::size_t o = 0; o < outer; ++o)
         for (std::size_t i = 0; i < inner; ++i) {
-          std::fill(row.begin(), row.end(), 0.0);
+          std::fill_n(row, length, 0.0);
           for (std::size_t k = 0; k < used; ++k) {
             const T* from = io.in<T>(0) + ((o * given + k) * inner + i) * parts;
             row[k] = {static_cast<double>(from[0]),
@@ -148,7 +163,7 @@ inline bound_node bind_dft(const op_context& ctx) {
           }
           for (std::size_t k = 1; real && k < (length + 1) / 2; ++k)
             row[length - k] = std::conj(row[k]);
-          transform(row, inverse);
+          (*transform)(row, inverse);
           for (std::size_t k = 0; k < kept; ++k) {
             T* const to = io.out<T>() + ((o * kept + k) * inner + i) * (real ? 1 : 2);
             to[0] = static_cast<T>(row[k].real());
@@ -181,11 +196,8 @@ inline bound_node bind_stft(const op_context& ctx) {
   count_work(b, ctx, 5 * std::log2(static_cast<double>(length) + 1));
   if (ctx.types_only()) return b;
   for_reals(ctx, [&]<class T>(T) {
-    b.run = [=, kept_transform = prepared_fourier(length), batch = x[0]](const node_buffers& io) {
-      const auto made =
-          kept_transform != nullptr ? kept_transform : std::make_shared<const fourier>(length);
-      const fourier& transform = *made;
-      std::vector<fourier::complex> row(length);
+    b.run = [=, transform = hold_fourier(ctx, b, length), batch = x[0]](const node_buffers& io) {
+      auto* const row = reinterpret_cast<fourier::complex*>(io.workspace);
       T* to = io.out<T>();
       for (std::size_t i = 0; i < batch; ++i)
         for (std::size_t f = 0; f < frames; ++f) {
@@ -195,7 +207,7 @@ inline bound_node bind_stft(const op_context& ctx) {
             row[k] = {w * static_cast<double>(from[k * parts]),
                       parts == 2 ? w * static_cast<double>(from[k * parts + 1]) : 0.0};
           }
-          transform(row, false);
+          (*transform)(row, false);
           for (std::size_t k = 0; k < bins; ++k) {
             *to++ = static_cast<T>(row[k].real());
             *to++ = static_cast<T>(row[k].imag());

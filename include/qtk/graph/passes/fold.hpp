@@ -136,10 +136,10 @@ inline model fold_stored_formats(model m) {
   return w.visit([](const auto& t) { return !t.quantization().scales.empty(); });
 }
 
-/// Runs every node whose inputs are all weights, once, and keeps the result as a weight: within the
-/// memory that fold_budget grants, what comes after stays a node.
+/// Runs every node whose inputs are all weights, once, and keeps the result as a weight: within
+/// what fold_budget grants, what comes after stays a node.
 inline model fold_constants(model m) {
-  std::size_t budget = fold_budget(m);
+  fold_budget budget(m);
   std::vector<bool> gone(m.nodes.size());
   for (std::size_t i = 0; i < m.nodes.size(); ++i) {
     const node& n = m.nodes[i];
@@ -161,14 +161,12 @@ inline model fold_constants(model m) {
       if (!out.empty())
         one.outputs.push_back({.name = out, .type = dtype::fp32, .dims = {}, .untyped = false});
     binding_cache cache;
-    const execution_plan plan(one, {}, {.fold_budget = budget}, cache);
+    const execution_plan plan(one, {}, {.folds_within = &budget}, cache);
     bool all = true;
     for (const std::size_t v : plan.outputs()) all = all && plan.values()[v].constant != nullptr;
     if (!all) continue;
     for (std::size_t k = 0; k < one.outputs.size(); ++k) {
-      const any_tensor& folded = *plan.values()[plan.outputs()[k]].constant;
-      budget -= std::min(budget, constant ? 0 : folded.size_bytes());
-      m.set_weight(one.outputs[k].name, folded);
+      m.set_weight(one.outputs[k].name, *plan.values()[plan.outputs()[k]].constant);
     }
     gone[i] = true;
   }
