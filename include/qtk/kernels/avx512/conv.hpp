@@ -73,13 +73,18 @@ struct conv_parts {
   }
 
   /// Stores `columns` of a tile as gemm_finish says, which has no scales and zero points of
-  /// columns.
+  /// columns; as codes, where there are some, of the strides of floats.
   template <class Sum>
-  static void finish(const gemm_finish<Sum>& f, std::size_t columns) noexcept {
-    if (f.residual != nullptr || f.out->act == activation::leaky_relu)
-      finish_rows<Sum, false>(f, columns);
+  static void finish(const gemm_finish<Sum>& f, std::size_t columns,
+                     const epilogue_codes& codes) noexcept {
+    const bool plain =
+        f.residual == nullptr && codes.residual == nullptr && f.out->act != activation::leaky_relu;
+    if (codes.y != nullptr)
+      plain ? finish_rows<Sum, true, true>(f, columns, codes)
+            : finish_rows<Sum, false, true>(f, columns, codes);
     else
-      finish_rows<Sum, true>(f, columns);
+      plain ? finish_rows<Sum, true, false>(f, columns, codes)
+            : finish_rows<Sum, false, false>(f, columns, codes);
   }
 
  private:
@@ -87,9 +92,36 @@ struct conv_parts {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }
 
-  template <class Sum, bool Plain>
-  static void finish_rows(const gemm_finish<Sum>& given, std::size_t columns) noexcept {
+  /// quantize() of elementwise_body.inl, on sixteen floats.
+  class code_writer {
+   public:
+    explicit code_writer(const epilogue_codes& codes) noexcept
+        : divides_(codes.y_scale < 0x1p-100f || codes.y_scale > 0x1p100f),
+          scale_(simd::set1(codes.y_scale)),
+          inverse_(simd::set1(1.0f / codes.y_scale)),
+          most_(simd::set1(512.0f * codes.y_scale)),
+          zero_(simd::set1(codes.y_zero_point)) {}
+    void operator()(std::uint8_t* y, __mmask16 mask, simd::f32 x) const noexcept {
+      const simd::f32 q = divides_ ? simd::min(simd::set1(512.0f), simd::div(x, scale_))
+                                   : simd::quotient(simd::min(most_, x), scale_, inverse_);
+      const simd::i32 code = _mm512_max_epi32(simd::add(simd::round(q), zero_), simd::set1(0));
+      _mm_mask_storeu_epi8(y, mask, _mm512_cvtusepi32_epi8(code));
+    }
+
+   private:
+    bool divides_;
+    simd::f32 scale_, inverse_, most_;
+    simd::i32 zero_;
+  };
+
+  template <class Sum, bool Plain, bool Codes>
+  static void finish_rows(const gemm_finish<Sum>& given, std::size_t columns,
+                          const epilogue_codes& codes) noexcept {
     const gemm_finish<Sum> f = given;  // a store of a vector may alias what is behind a reference
+    const epilogue_codes c = codes;
+    const code_writer write(c);
+    const simd::f32 residual_scale = simd::set1(c.residual_scale);
+    const simd::i32 residual_zero = simd::set1(c.residual_zero_point);
     const clamp_bounds clamp = clamp_of(*f.out);
     const bool leaky = f.out->act == activation::leaky_relu;
     const simd::f32 lo = simd::set1(clamp.lo), hi = simd::set1(clamp.hi);
@@ -99,6 +131,8 @@ struct conv_parts {
       float* const y = f.y + i * f.y_stride;
       const float* const residual =
           Plain || f.residual == nullptr ? nullptr : f.residual + i * f.residual_stride;
+      const std::uint8_t* const residual_codes =
+          Plain || c.residual == nullptr ? nullptr : c.residual + i * f.residual_stride;
       const simd::f32 scale =
           simd::set1(f.a_scales == nullptr ? 1.0f : f.a_scales[i * f.a_scale_stride]);
       // x + -0 is x for every x.
@@ -115,9 +149,17 @@ struct conv_parts {
         x = simd::add(simd::rounded(simd::mul(x, scale)), bias);
         if (!Plain && residual != nullptr)
           x = simd::add(x, _mm512_maskz_loadu_ps(mask, residual + j));
+        if (!Plain && residual_codes != nullptr) {
+          const __m128i r = _mm_maskz_loadu_epi8(mask, residual_codes + j);
+          const simd::i32 centered = simd::sub(_mm512_cvtepu8_epi32(r), residual_zero);
+          x = simd::add(x, simd::rounded(simd::mul(simd::to_f32(centered), residual_scale)));
+        }
         x = !Plain && leaky ? simd::select_negative(x, simd::mul(alpha, x), x)
                             : simd::min(hi, simd::max(lo, x));
-        _mm512_mask_storeu_ps(y + j, mask, x);
+        if constexpr (Codes)
+          write(c.y + i * f.y_stride + j, mask, x);
+        else
+          _mm512_mask_storeu_ps(y + j, mask, x);
       }
     }
   }
