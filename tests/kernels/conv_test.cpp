@@ -87,8 +87,9 @@ struct problem {
     return a;
   }
 
-  /// y as `kernel` computes it, `share` pixels at a time.
-  exact<float> run(const conv_kernel& kernel, std::size_t share = 0) const {
+  /// y as `kernel` computes it, `share` pixels at a time; or its codes, and nothing of y.
+  exact<float> run(const conv_kernel& kernel, std::size_t share = 0,
+                   const epilogue_codes& of_y = {}) const {
     exact<float> y(g.O * (pixels + 3));
     guarded packed(kernel.packed_bytes(g.O, g.K, group));
     kernel.pack(filters(), packed.data());
@@ -106,6 +107,7 @@ struct problem {
     }
     a.workspace = workspace.data();
     a.y = y.data();
+    a.codes = of_y;
     if (share == 0) share = pixels;
     for (std::size_t p = 0; p < pixels; p += share) {
       a.pixel_begin = p;
@@ -202,6 +204,62 @@ TEST_CASE("integer convolutions give the same floats on every ISA", "[conv]") {
       CHECK(same_bits(p.run(find_conv(p.op, target)), expected));
     }
   }
+}
+
+TEST_CASE("codes that a convolution writes and adds are those of its floats", "[conv]") {
+  unsigned seed = 0;
+  for (const conv_op op : {conv_op::f32, conv_op::int8})
+    for (const geometry& g : shapes) {
+      if (light() && g.O * g.K > 10000) continue;
+      problem p(op, g, seed);
+      if (seed % 5 == 0 && op == conv_op::int8)
+        p = problem(op, {g.O, g.K, g.width, g.height, 6}, 1);
+      p.out.act = static_cast<activation>(seed % 4);
+      p.out.bias = p.bias.data();
+      // Saturated at both ends, of few codes, of scales whose inverse is none.
+      const float scales[] = {0.03f, 0.5f, 1e-4f, 0x1p-110f, 0x1p110f};
+      const std::int32_t zeros[] = {0, 255, 131, 7};
+      const float scale = scales[seed % 5];
+      const std::int32_t zero = zeros[seed % 4];
+      exact<std::uint8_t> added(p.residual.size());
+      std::mt19937 random(seed);
+      for (auto& x : added) x = static_cast<std::uint8_t>(random());
+      epilogue_codes codes{.residual_scale = 0.07f, .residual_zero_point = zeros[seed % 3]};
+      for (std::size_t i = 0; i < added.size(); ++i)
+        p.residual[i] = codes.residual_scale *
+                        static_cast<float>(static_cast<int>(added[i]) - codes.residual_zero_point);
+      for (const isa target : isas_under_test()) {
+        const conv_kernel* const kernel = own_kernel(op, target);
+        if (kernel == nullptr) continue;
+        INFO(kernel->name << " on " << name(target) << ", O " << g.O << " K " << g.K << " pixels "
+                          << g.width << " x " << g.height << " seed " << seed);
+        for (const bool residual : {false, true}) {
+          p.out.residual = residual ? p.residual.data() : nullptr;
+          const exact<float> y = p.run(*kernel);
+          for (const bool codes_added : {false, true}) {
+            if (codes_added && !residual) continue;
+            p.out.residual = residual && !codes_added ? p.residual.data() : nullptr;
+            codes.residual = codes_added ? added.data() : nullptr;
+            codes.y = nullptr;
+            if (codes_added) CHECK(same_bits(p.run(*kernel, 0, codes), y));
+            exact<std::uint8_t> out(y.size());
+            codes.y = out.data();
+            codes.y_scale = scale;
+            codes.y_zero_point = zero;
+            const exact<float> none = p.run(*kernel, seed % 2 * 19, codes);
+            CHECK(std::all_of(none.begin(), none.end(), [](float v) { return v == 0.0f; }));
+            std::size_t wrong = 0;
+            for (std::size_t i = 0; i < y.size(); ++i) {
+              const bool between = i % (p.pixels + 3) >= p.pixels;
+              const int expected = between ? 0 : quantize_code(y[i], scale, zero, 0, 255);
+              if (out[i] != expected) ++wrong;
+            }
+            CHECK(wrong == 0);
+          }
+        }
+      }
+      ++seed;
+    }
 }
 
 TEST_CASE("a convolution doesn't depend on how its pixels are shared out", "[conv]") {

@@ -28,7 +28,9 @@ using attribute =
 /// both with `activation` ("relu", "leaky_relu", "clip"; absent: none), `alpha`, `lo`, `hi`, and
 /// `compute` ("int8": integer products of uint8 activations and the codes of the weights; absent:
 /// fp32). Activations are quantized by `x_scale` and `x_zero_point`, where they are given, else by
-/// their range at run time.
+/// their range at run time; with those, the residual by `r_scale` and `r_zero_point`, the output by
+/// `y_scale` and `y_zero_point`. Scales are of uint8 codes; an input or a residual that has some
+/// may come as such, and an output that has some leaves as such.
 inline constexpr std::string_view qtk_domain = "qtk";
 
 /// Microsoft's operators beside those of ONNX (onnxruntime, docs/ContribOperators.md).

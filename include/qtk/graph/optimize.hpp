@@ -12,6 +12,7 @@
 #include "qtk/graph/passes/lower.hpp"
 #include "qtk/graph/passes/nbits.hpp"
 #include "qtk/graph/passes/recognize.hpp"
+#include "qtk/graph/passes/requantize.hpp"
 #include "qtk/graph/passes/static_inputs.hpp"
 
 namespace qtk::inline QTK_ABI {
@@ -53,6 +54,8 @@ struct pass {
       {"fuse_static_inputs", "layers quantize by the scales in the file and multiply integers",
        passes::fuse_static_inputs},
       {"remove_dead", "nodes and weights that no output needs", passes::remove_dead},
+      {"fuse_requantize", "values between layers of fixed scales stay codes",
+       passes::fuse_requantize, true},
       {"fuse_gelu", "x / 2 * (1 + erf(x / sqrt(2))), or with tanh, by its parts becomes Gelu",
        passes::fuse_gelu, true},
       {"fuse_layer_norm", "LayerNormalization is recognized by its parts", passes::fuse_layer_norm,

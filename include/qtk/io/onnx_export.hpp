@@ -168,7 +168,8 @@ class exporter {
     int left = (linear && bias) + residual + !act.empty();
     const auto output = [&](const char* part) { return left-- == 0 ? y : names_->fresh(y + part); };
     std::string value;
-    const std::string x = input(n);
+    const std::string x = input(n, 0, "x");
+    const std::string r = residual ? input(n, 3, "r") : std::string();
     if (linear) {
       const std::string w = weights(n, {});
       value = output(":product");
@@ -181,21 +182,21 @@ class exporter {
       conv.name = n.name;
       if (bias) conv.inputs.push_back(n.inputs[2]);
       conv.attributes = n.attributes;
-      for (const char* key :
-           {"activation", "alpha", "lo", "hi", "compute", "x_scale", "x_zero_point"})
+      for (const char* key : {"activation", "alpha", "lo", "hi", "compute", "x_scale",
+                              "x_zero_point", "r_scale", "r_zero_point"})
         conv.attributes.erase(key);
     }
-    if (residual) value = add("Add", {value, n.inputs[3]}, output(":residual")).outputs[0];
+    if (residual) value = add("Add", {value, r}, output(":residual")).outputs[0];
     if (!act.empty()) activation(n, act, value);
   }
 
-  /// What the layer multiplies: its input, behind QuantizeLinear and DequantizeLinear where its
-  /// codes are fixed. Layers that quantize a value alike share them.
-  std::string input(const node& n) {
-    const std::string& x = n.inputs[0];
-    const float scale = n.number("x_scale", 0.0f);
+  /// What the layer multiplies, or adds: input i, behind QuantizeLinear and DequantizeLinear where
+  /// its codes are fixed, by attributes `of` it. Layers that quantize a value alike share them.
+  std::string input(const node& n, std::size_t i, const std::string& of) {
+    const std::string& x = n.inputs[i];
+    const float scale = n.number(of + "_scale", 0.0f);
     if (scale == 0.0f) return x;
-    const auto zero = static_cast<std::uint8_t>(n.integer("x_zero_point", 0));
+    const auto zero = static_cast<std::uint8_t>(n.integer(of + "_zero_point", 0));
     auto [at, first] = quantized_.try_emplace({x, scale, zero});
     if (!first) return at->second;
     const std::string s = add_weight(x + ":x_scale", tensor<fp32>({}, {scale}));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "qtk/kernels/columns.hpp"
+#include "qtk/kernels/elementwise_types.hpp"
 #include "qtk/kernels/microkernels.hpp"
 
 namespace qtk::inline QTK_ABI {
@@ -225,8 +226,12 @@ class conv_driver {
                                                                                 : 2][rows - 1];
     for (std::size_t i = 0; i < rows; ++i) {
       // What is stored last may be far away: fetched while the tile is computed.
-      const float* const y = args_.y + (first + i) * args_.y_stride + pixel;
-      for (std::size_t j = 0; j < count * nr; j += 16) __builtin_prefetch(y + j, 1);
+      const std::size_t at = (first + i) * args_.y_stride + pixel;
+      if (args_.codes.y != nullptr)
+        for (std::size_t j = 0; j < count * nr; j += 64)
+          __builtin_prefetch(args_.codes.y + at + j, 1);
+      else
+        for (std::size_t j = 0; j < count * nr; j += 16) __builtin_prefetch(args_.y + at + j, 1);
     }
     alignas(64) sum_type sums[max_tile_sums<Kernel>];
     gemm_tile<a_packed, sum_type> tile{.panel_bytes = panel_bytes(layout_), .c = sums};
@@ -285,14 +290,43 @@ class conv_driver {
     f.residual = args_.out.residual == nullptr ? nullptr : args_.out.residual + at;
     f.residual_stride = f.y_stride = args_.y_stride;
     f.y = args_.y + at;
-    if constexpr (requires { Parts::finish(f, columns); }) {
-      Parts::finish(f, columns);
-    } else {
-      for (std::size_t p = 0; p < columns; p += nr, f.sums += nr, f.y += nr) {
-        store_panel(f, std::min(nr, columns - p));
-        if (f.residual != nullptr) f.residual += nr;
-      }
+    if constexpr (requires { Parts::finish(f, columns, args_.codes); })
+      Parts::finish(f, columns, args_.codes.from(at));
+    else if (args_.codes.any())
+      store_codes(f, columns, args_.codes.from(at));
+    else
+      store_panels(f, columns);
+  }
+
+  template <class Sum>
+  void store_panels(gemm_finish<Sum>& f, std::size_t columns) const noexcept {
+    for (std::size_t p = 0; p < columns; p += nr, f.sums += nr, f.y += nr) {
+      store_panel(f, std::min(nr, columns - p));
+      if (f.residual != nullptr) f.residual += nr;
     }
+  }
+
+  /// By way of floats in the L1 cache.
+  template <class Sum>
+  void store_codes(gemm_finish<Sum>& f, std::size_t columns,
+                   const epilogue_codes& codes) const noexcept {
+    const elementwise_kernels& k = find_elementwise(Kernel::target);
+    const std::size_t width = round_up(columns, nr);
+    float residual[max_tile_sums<Kernel>], y[max_tile_sums<Kernel>];
+    if (codes.residual != nullptr) {
+      for (std::size_t i = 0; i < f.rows; ++i)
+        k.dequantize_u8(columns, codes.residual + i * args_.y_stride, codes.residual_scale,
+                        codes.residual_zero_point, residual + i * width);
+      f.residual = residual;
+      f.residual_stride = width;
+    }
+    if (codes.y == nullptr) return store_panels(f, columns);
+    f.y = y;
+    f.y_stride = width;
+    store_panels(f, columns);
+    for (std::size_t i = 0; i < f.rows; ++i)
+      k.quantize_u8(columns, y + i * width, codes.y_scale, codes.y_zero_point,
+                    codes.y + i * args_.y_stride);
   }
 
   /// Full panels are written where they are; the last pixels go by way of `block`.
@@ -302,15 +336,15 @@ class conv_driver {
     float residual[mr * nr] = {}, block[mr * nr];
     if (f.residual != nullptr) {
       for (std::size_t i = 0; i < f.rows; ++i)
-        std::copy_n(f.residual + i * args_.y_stride, columns, residual + i * nr);
+        std::copy_n(f.residual + i * f.residual_stride, columns, residual + i * nr);
       f.residual = residual;
     }
     float* const y = f.y;
+    const std::size_t y_stride = f.y_stride;
     f.y = block;
     f.residual_stride = f.y_stride = nr;
     Kernel::finish(f);
-    for (std::size_t i = 0; i < f.rows; ++i)
-      std::copy_n(block + i * nr, columns, y + i * args_.y_stride);
+    for (std::size_t i = 0; i < f.rows; ++i) std::copy_n(block + i * nr, columns, y + i * y_stride);
   }
 
   const conv_args& args_;

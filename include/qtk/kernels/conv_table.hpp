@@ -2,6 +2,7 @@
 
 #include "qtk/kernels/avx512_vnni/conv.hpp"
 #include "qtk/kernels/conv_driver.hpp"
+#include "qtk/kernels/elementwise_table.hpp"
 #include "qtk/kernels/gemm_table.hpp"
 
 /// Which kernel serves a convolution on an ISA.

@@ -49,6 +49,7 @@ struct conv_args {
   float* y = nullptr;             // element (o, pixel) is y[o * y_stride + pixel]
   std::size_t y_stride = 0;
   epilogue out{};             // bias (O); residual like y
+  epilogue_codes codes{};     // residual and y like y, in its place
   void* workspace = nullptr;  // conv_kernel::workspace_bytes, 64-byte aligned, one for each thread
 };
 

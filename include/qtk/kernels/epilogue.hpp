@@ -28,6 +28,25 @@ struct epilogue {
   float lo = 0.0f, hi = 6.0f;  // clip
 };
 
+/// Where an epilogue meets codes instead of floats: uint8, real = scale * (code - zero_point).
+struct epilogue_codes {
+  const std::uint8_t* residual = nullptr;  // (M, N), in the place of epilogue::residual
+  float residual_scale = 1.0f;
+  std::int32_t residual_zero_point = 0;
+  std::uint8_t* y = nullptr;  // (M, N): quantize_code() of what would be written; may be `residual`
+  float y_scale = 1.0f;       // positive and normal
+  std::int32_t y_zero_point = 0;
+
+  [[nodiscard]] constexpr bool any() const noexcept { return residual != nullptr || y != nullptr; }
+  /// From element `begin` on.
+  [[nodiscard]] constexpr epilogue_codes from(std::size_t begin) const noexcept {
+    epilogue_codes c = *this;
+    if (c.residual != nullptr) c.residual += begin;
+    if (c.y != nullptr) c.y += begin;
+    return c;
+  }
+};
+
 /// The reference of `epilogue::act`; NaN passes through.
 [[nodiscard]] constexpr float activate(const epilogue& e, float x) noexcept {
   switch (e.act) {

@@ -73,12 +73,13 @@ class conv2d {
            concurrency * per_task_bytes(x);
   }
 
-  /// Allocates nothing. `out.residual` has the layout of y.
-  void run(const shape& x_shape, const float* x, float* y, const epilogue& out, void* workspace,
-           executor_ref executor = {}) const {
+  /// Allocates nothing. `out.residual` has the layout of y; so have `codes`, which are for integer
+  /// products.
+  void run(const shape& x_shape, layer_input x, float* y, const epilogue& out, void* workspace,
+           executor_ref executor = {}, const epilogue_codes& codes = {}) const {
     const shape y_shape = output_shape(x_shape);
     if (depthwise_)
-      return depthwise_->run(x_shape, y_shape, window_, x, y, out, workspace, executor);
+      return depthwise_->run(x_shape, y_shape, window_, x, y, out, workspace, executor, codes);
     const std::size_t pixels = y_shape[2] * y_shape[3];
     workspace_cursor scratch(workspace);
     auto* const offsets = scratch.take<std::size_t>(layout().packed_k);
@@ -89,14 +90,14 @@ class conv2d {
     const conv_kernel& kernel = groups_[0].kernel();
     const bool by_filters = groups_[0].O() > pixels;
     const std::size_t extent = by_filters ? ceil_div(groups_[0].O(), kernel.mr) : pixels;
-    for_image_parts(executor, x_shape[0], extent, by_filters ? 1 : kernel.nr,
-                    [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
-                      conv_args args{.pixel_end = pixels, .offsets = offsets, .out = out};
-                      (by_filters ? args.tile_begin : args.pixel_begin) = begin;
-                      (by_filters ? args.tile_end : args.pixel_end) = end;
-                      run_image(x_shape, y_shape, x, y, image, args,
-                                task_scratch + task * scratch_bytes);
-                    });
+    for_image_parts(
+        executor, x_shape[0], extent, by_filters ? 1 : kernel.nr,
+        [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
+          conv_args args{.pixel_end = pixels, .offsets = offsets, .out = out, .codes = codes};
+          (by_filters ? args.tile_begin : args.pixel_begin) = begin;
+          (by_filters ? args.tile_end : args.pixel_end) = end;
+          run_image(x_shape, y_shape, x, y, image, args, task_scratch + task * scratch_bytes);
+        });
   }
 
  private:
@@ -135,7 +136,7 @@ class conv2d {
           offsets[k_of.position(k++)] = c * image.plane + image.tap(window_, i, j);
   }
 
-  void run_image(const shape& x_shape, const shape& y_shape, const float* x, float* y,
+  void run_image(const shape& x_shape, const shape& y_shape, layer_input x, float* y,
                  std::size_t image, conv_args args, void* workspace) const {
     const image_arrangement geometry = arranged(x_shape);
     const conv_kernel& kernel = groups_[0].kernel();
@@ -156,20 +157,29 @@ class conv2d {
       std::fill_n(to + x_shape[1] * geometry.plane, kernel.nr, pad);
       return to;
     };
-    if (integer()) {
-      const float* const from = x + image * elements;
+    bool owned = !in_order();  // what is made here has room behind it
+    if (integer() && x.codes != nullptr && !kernel.signed_image) {
+      args.image_scale = fixed_->scale;
+      args.image_zero_point = fixed_->zero_point;
+      args.image =
+          prepare(x.codes + image * elements, static_cast<std::uint8_t>(fixed_->zero_point));
+    } else if (integer()) {
       const elementwise_kernels& k = find_elementwise(kernel.target);
-      const block_scale q = image_codes(k, elements, from, fixed_);
+      const float* const from = x.reals + (x.codes == nullptr ? image * elements : 0);
+      const block_scale q = x.codes != nullptr ? *fixed_ : image_codes(k, elements, from, fixed_);
       auto* const codes = scratch.take<std::uint8_t>(elements + kernel.nr);
       args.image_scale = q.scale;
       args.image_zero_point = q.zero_point - (kernel.signed_image ? 128 : 0);
+      owned = true;
       const row_range given = image_arrangement::inside(x_shape, window_, rows);
       const bool whole = given.end - given.begin == x_shape[2];
       const std::size_t step = whole ? elements : x_shape[2] * x_shape[3];
       const std::size_t skip = given.begin * x_shape[3];
       const std::size_t n = whole ? elements : (given.end - given.begin) * x_shape[3];
       for (std::size_t i = skip; i < elements; i += step) {
-        if (kernel.signed_image)  // the same codes less 128
+        if (x.codes != nullptr)
+          signed_codes(n, x.codes + image * elements + i, codes + i);
+        else if (kernel.signed_image)  // the same codes less 128
           k.quantize_s8(n, from + i, q.scale, args.image_zero_point,
                         reinterpret_cast<std::int8_t*>(codes + i));
         else
@@ -177,7 +187,7 @@ class conv2d {
       }
       args.image = prepare(codes, static_cast<std::uint8_t>(args.image_zero_point));
     } else {
-      args.image = prepare(x + image * elements, 0.0f);
+      args.image = prepare(x.reals + image * elements, 0.0f);
     }
     args.workspace = scratch.take<std::byte>(0);
     args.row_step = window_.stride_h * geometry.width;
@@ -186,9 +196,10 @@ class conv2d {
     args.y_stride = pixels;
     const auto* const first = static_cast<const std::byte*>(args.image);
     // Packing copies whole vectors: what was made here has room behind it, and another image may.
-    const std::size_t size = integer() || !in_order() ? x_shape[1] * geometry.plane + kernel.nr
-                                                      : (x_shape[0] - image) * elements;
+    const std::size_t size =
+        owned ? x_shape[1] * geometry.plane + kernel.nr : (x_shape[0] - image) * elements;
     const epilogue out = args.out;
+    const epilogue_codes all = args.codes;
     for (std::size_t g = 0; g < groups_.size(); ++g) {
       const std::size_t skip = g * group_channels() * geometry.plane;
       const std::size_t at = (image * groups_.size() + g) * O * pixels;
@@ -198,6 +209,7 @@ class conv2d {
       args.y = y + at;
       if (out.bias != nullptr) args.out.bias = out.bias + g * O;
       if (out.residual != nullptr) args.out.residual = out.residual + at;
+      args.codes = all.from(at);
       kernel.run(args);
     }
   }

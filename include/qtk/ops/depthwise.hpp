@@ -43,8 +43,9 @@ class depthwise_layer {
   }
 
   /// Of the arguments of conv2d::run().
-  void run(const shape& x_shape, const shape& y_shape, const window_2d& w, const float* x, float* y,
-           const epilogue& out, void* workspace, executor_ref executor) const {
+  void run(const shape& x_shape, const shape& y_shape, const window_2d& w, layer_input x, float* y,
+           const epilogue& out, void* workspace, executor_ref executor,
+           const epilogue_codes& codes) const {
     const image_arrangement plane(x_shape, w);
     workspace_cursor scratch(workspace);
     auto* const offsets = scratch.take<std::size_t>(taps_);
@@ -70,9 +71,8 @@ class depthwise_layer {
     const std::size_t channels = x_shape[1], scratch_bytes = per_task_bytes(x_shape, w);
     for_image_parts(executor, x_shape[0], channels, 1,
                     [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
-                      const std::size_t before = image * channels;
-                      run_channels(args, x + before * args.height * args.width, {begin, end},
-                                   before, y, task_scratch + task * scratch_bytes);
+                      run_channels(args, x, {begin, end}, image * channels, y, codes,
+                                   task_scratch + task * scratch_bytes);
                     });
   }
 
@@ -88,15 +88,17 @@ class depthwise_layer {
   [[nodiscard]] std::size_t per_task_bytes(const shape& x, const window_2d& w) const {
     const std::size_t area = x[2] * x[3], block = block_channels(area) * area;
     const std::size_t planes = 2 * (image_arrangement(x, w).plane + kernel_->width);
+    const std::size_t pixels = w.out_height(x[2]) * w.out_width(x[3]);
     return workspace_cursor::aligned(planes * sizeof(float)) +
            (integer_ ? workspace_cursor::aligned(block * sizeof(float)) +
-                           workspace_cursor::aligned(block)
+                           workspace_cursor::aligned(block) +
+                           workspace_cursor::aligned(block_channels(area) * pixels * sizeof(float))
                      : 0);
   }
 
-  /// Channels of the image x; `image` channels of y come before those of this image.
-  void run_channels(depthwise_args args, const float* x, range channels, std::size_t image,
-                    float* y, void* workspace) const {
+  /// Channels of an image, before which `image` channels come in x and y.
+  void run_channels(depthwise_args args, layer_input x, range channels, std::size_t image, float* y,
+                    const epilogue_codes& of_y, void* workspace) const {
     workspace_cursor scratch(workspace);
     const std::size_t area = args.height * args.width, pixels = args.out_height * args.out_width;
     args.planes =
@@ -109,25 +111,40 @@ class depthwise_layer {
       args.weights = weights_.data() + begin * taps_;
       args.scales = scales;
       const std::size_t at = (image + begin) * pixels;
-      args.y = y + at;
+      if (of_y.y == nullptr) args.y = y + at;
       if (out.bias != nullptr) args.out.bias = out.bias + begin;
       if (out.residual != nullptr) args.out.residual = out.residual + at;
+      if (of_y.residual != nullptr) args.out.residual = args.y;
       kernel_->run(args);
     };
     if (!integer_)
-      return run(channels.begin, channels.end - channels.begin, x + channels.begin * area, nullptr);
+      return run(channels.begin, channels.end - channels.begin,
+                 x.reals + (image + channels.begin) * area, nullptr);
 
+    // Codes of y and of the residual go by way of floats in the L1 cache.
     const elementwise_kernels& k = find_elementwise(kernel_->target);
-    const block_scale q = image_codes(k, weights_.size() / taps_ * area, x, fixed_);
     const std::size_t block = block_channels(area);
     auto* const values = scratch.take<float>(block * area);
     auto* const codes = scratch.take<std::uint8_t>(block * area);
+    auto* const reals = scratch.take<float>(block * pixels);
+    if (of_y.y != nullptr) args.y = reals;
+    const block_scale q = x.codes != nullptr ? *fixed_
+                                             : image_codes(k, weights_.size() / taps_ * area,
+                                                           x.reals + image * area, fixed_);
     args.image_scale = q.scale;
     for (std::size_t begin = channels.begin, count; begin < channels.end; begin += count) {
       count = std::min(block, channels.end - begin);
-      k.quantize_u8(count * area, x + begin * area, q.scale, q.zero_point, codes);
-      k.dequantize_u8(count * area, codes, 1.0f, q.zero_point, values);
+      const std::size_t from = (image + begin) * area, to = (image + begin) * pixels;
+      if (x.codes == nullptr)
+        k.quantize_u8(count * area, x.reals + from, q.scale, q.zero_point, codes);
+      k.dequantize_u8(count * area, x.codes != nullptr ? x.codes + from : codes, 1.0f, q.zero_point,
+                      values);
+      if (of_y.residual != nullptr)
+        k.dequantize_u8(count * pixels, of_y.residual + to, of_y.residual_scale,
+                        of_y.residual_zero_point, of_y.y != nullptr ? reals : y + to);
       run(begin, count, values, scales_.data() + begin);
+      if (of_y.y != nullptr)
+        k.quantize_u8(count * pixels, reals, of_y.y_scale, of_y.y_zero_point, of_y.y + to);
     }
   }
 

@@ -119,6 +119,19 @@ struct image_arrangement {
   }
 };
 
+/// Codes of uint8 as those of int8, which are 128 less.
+inline void signed_codes(std::size_t n, const std::uint8_t* from, std::uint8_t* to) noexcept {
+  constexpr std::uint64_t top = 0x8080808080808080u;
+  const std::size_t body = n - n % 8;
+  for (std::size_t i = 0; i < body; i += 8) {
+    std::uint64_t eight;
+    std::memcpy(&eight, from + i, 8);
+    eight ^= top;
+    std::memcpy(to + i, &eight, 8);
+  }
+  for (std::size_t i = body; i < n; ++i) to[i] = from[i] ^ 0x80u;
+}
+
 /// Scale and zero point of an image that is quantized to uint8 on the way in: `fixed`, where given,
 /// else by its range (ONNX DynamicQuantizeLinear).
 [[nodiscard]] inline block_scale image_codes(const elementwise_kernels& k, std::size_t elements,

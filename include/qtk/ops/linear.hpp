@@ -29,6 +29,14 @@ class workspace_cursor {
   std::byte* at_;
 };
 
+/// The input of a layer: floats, or for integer products uint8 codes of the scale that it is given.
+struct layer_input {
+  const float* reals = nullptr;
+  const std::uint8_t* codes = nullptr;
+  constexpr layer_input(const float* x) noexcept : reals(x) {}
+  constexpr layer_input(const std::uint8_t* x) noexcept : codes(x) {}
+};
+
 /// The activations of one product as the integer kernels want them: per row (M, K) or, for an
 /// image, as one row. uint8 with a zero point for u8_s8, int8 symmetric for int4 weights.
 struct quantized_activations {
@@ -108,38 +116,48 @@ class linear {
 
   const packed_weights& weights() const noexcept { return weights_; }
 
-  /// Scratch for M rows on an executor of that concurrency.
-  [[nodiscard]] std::size_t workspace_bytes(std::size_t M, std::size_t concurrency = 1) const {
-    return activation_bytes(M) + concurrency * per_task_bytes(M);
+  /// Scratch for M rows on an executor of that concurrency; `writes_codes`: where y leaves as such.
+  [[nodiscard]] std::size_t workspace_bytes(std::size_t M, std::size_t concurrency = 1,
+                                            bool writes_codes = false) const {
+    return activation_bytes(M) + (writes_codes ? real_bytes(M) : 0) +
+           concurrency * per_task_bytes(M);
   }
 
   /// y rows are `ldy` elements apart, x rows `ldx`. Allocates nothing. `fixed`: how integer
   /// products quantize x, uint8 codes with int8 weights, int8 with the zero point 0 with int4;
-  /// without it each row is searched for its range.
-  void run(std::size_t M, const float* x, std::size_t ldx, float* y, std::size_t ldy,
-           const epilogue& out, void* workspace, executor_ref executor = {},
-           const std::optional<block_scale>& fixed = {}) const {
+  /// without it each row is searched for its range. Codes of x are of `fixed`; those of y and of
+  /// the residual have rows of N, and ldy is N then.
+  void run(std::size_t M, layer_input x, std::size_t ldx, float* y, std::size_t ldy, epilogue out,
+           void* workspace, executor_ref executor = {},
+           const std::optional<block_scale>& fixed = {}, const epilogue_codes& codes = {}) const {
     const gemm_kernel& kernel = weights_.kernel();
+    const elementwise_kernels& k = find_elementwise(kernel.target);
     workspace_cursor scratch(workspace);
+    if (codes.y != nullptr) y = scratch.take<float>(M * weights_.N());
+    if (codes.residual != nullptr) out.residual = y;
     gemm_args args{.M = M,
                    .N = weights_.N(),
                    .K = weights_.K(),
                    .m_end = M,
                    .n_end = weights_.N(),
-                   .a = x,
+                   .a = x.reals,
                    .lda = ldx,
                    .b = weights_.data(),
                    .c = y,
                    .c_row_stride = ldy,
                    .out = out};
-    if (is_integer(kernel.op)) {
+    if (x.codes != nullptr) {
+      args.a = x.codes;
+      args.a_scales = &fixed->scale;
+      args.a_zero_points = &fixed->zero_point;
+      args.a_scale_stride = 0;
+    } else if (is_integer(kernel.op)) {
       const quantized_activations q(scratch, M, args.K);
-      const elementwise_kernels& k = find_elementwise(kernel.target);
       const std::size_t chunk = rows_per_task(M, executor.concurrency());
       executor(ceil_div(M, chunk), [&](std::size_t task) {
         const std::size_t end = std::min(M, (task + 1) * chunk);
         for (std::size_t m = task * chunk; m < end; ++m)
-          q.quantize_row(k, kernel.op, m, args.K, x + m * ldx, fixed);
+          q.quantize_row(k, kernel.op, m, args.K, x.reals + m * ldx, fixed);
       });
       args.a = q.codes;
       args.lda = args.K;
@@ -152,7 +170,21 @@ class linear {
       gemm_args part = args;
       shares.take(task, part);
       part.workspace = task_scratch + task * per_task_bytes(M);
+      // By way of floats: a row of them is in the L1 cache when it is quantized.
+      const std::size_t columns = part.n_end - part.n_begin;
+      const auto each_row = [&](const auto& f) {
+        for (std::size_t m = part.m_begin; m < part.m_end; ++m) f(m * ldy + part.n_begin);
+      };
+      if (codes.residual != nullptr)
+        each_row([&](std::size_t at) {
+          k.dequantize_u8(columns, codes.residual + at, codes.residual_scale,
+                          codes.residual_zero_point, y + at);
+        });
       kernel.run(part);
+      if (codes.y != nullptr)
+        each_row([&](std::size_t at) {
+          k.quantize_u8(columns, y + at, codes.y_scale, codes.y_zero_point, codes.y + at);
+        });
     });
   }
 
@@ -173,6 +205,9 @@ class linear {
   }
   [[nodiscard]] std::size_t activation_bytes(std::size_t M) const {
     return is_integer(weights_.kernel().op) ? quantized_activations::bytes(M, weights_.K()) : 0;
+  }
+  [[nodiscard]] std::size_t real_bytes(std::size_t M) const {
+    return workspace_cursor::aligned(M * weights_.N() * sizeof(float));
   }
   [[nodiscard]] std::size_t per_task_bytes(std::size_t M) const {
     return workspace_cursor::aligned(

@@ -7,6 +7,7 @@
 #include "qtk/core/numeric.hpp"
 #include "qtk/graph/onnx_types.hpp"
 #include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/parts.hpp"
 #include "qtk/kernels/elementwise.hpp"
 
 /// Binders of operators from floats to codes and back.
@@ -126,11 +127,15 @@ inline bound_node bind_quantize_linear(const op_context& ctx) {
         if constexpr (std::is_same_v<F, uint8> || std::is_same_v<F, int8>)
           if (!integers && map.block == 0) {  // one scale: the kernel's, in the same arithmetic
             const auto z = static_cast<std::int32_t>(zero(0));
-            if constexpr (std::is_same_v<F, uint8>)
-              k.quantize_u8(x.elements(), io.in<float>(0), scales[0], z, io.out<std::uint8_t>());
-            else
-              k.quantize_s8(x.elements(), io.in<float>(0), scales[0], z, io.out<std::int8_t>());
-            return;
+            return in_parts(
+                io.executor, x.elements(), sizeof(float) + 1,
+                [&](std::size_t begin, std::size_t end) {
+                  const float* const from = io.in<float>(0) + begin;
+                  if constexpr (std::is_same_v<F, uint8>)
+                    k.quantize_u8(end - begin, from, scales[0], z, io.out<std::uint8_t>() + begin);
+                  else
+                    k.quantize_s8(end - begin, from, scales[0], z, io.out<std::int8_t>() + begin);
+                });
           }
         map.for_each([&](std::size_t i, std::size_t s) {
           const float v =
@@ -175,15 +180,31 @@ inline bound_node bind_dequantize_linear(const op_context& ctx) {
   bound_node b{.outputs = {{dtype::fp32, x}}, .run = {}};
   visit_format(ctx.in(0).type, [&]<class F>(F) {
     if constexpr (is_code<F> || is_small_float<F>) {
-      b.run = [=, zeros = ctx.has(2) ? ctx.dims(2) : shape{}](const node_buffers& io) {
+      b.run = [=, zeros = ctx.has(2) ? ctx.dims(2) : shape{},
+               &k = find_elementwise(ctx.target())](const node_buffers& io) {
         const float* const scales = io.in<float>(1);
+        using code = decltype(load_code<F>(nullptr, x, 0));
+        const auto zero = [&](std::size_t s) {
+          return io.inputs.size() > 2 && io.inputs[2] != nullptr
+                     ? load_code<F>(io.inputs[2], zeros, s)
+                     : code{0};
+        };
+        if constexpr (std::is_same_v<F, uint8> || std::is_same_v<F, int8>)
+          if (map.block == 0) {  // one scale: the kernel's, in the same arithmetic
+            const auto z = static_cast<std::int32_t>(zero(0));
+            return in_parts(
+                io.executor, x.elements(), sizeof(float) + 1,
+                [&](std::size_t begin, std::size_t end) {
+                  float* const to = io.out<float>() + begin;
+                  if constexpr (std::is_same_v<F, uint8>)
+                    k.dequantize_u8(end - begin, io.in<std::uint8_t>(0) + begin, scales[0], z, to);
+                  else
+                    k.dequantize_s8(end - begin, io.in<std::int8_t>(0) + begin, scales[0], z, to);
+                });
+          }
         map.for_each([&](std::size_t i, std::size_t s) {
-          using code = decltype(load_code<F>(nullptr, x, 0));
-          const code zero = io.inputs.size() > 2 && io.inputs[2] != nullptr
-                                ? load_code<F>(io.inputs[2], zeros, s)
-                                : code{0};
           io.out<float>()[i] =
-              static_cast<float>(load_code<F>(io.inputs[0], x, i) - zero) * scales[s];
+              static_cast<float>(load_code<F>(io.inputs[0], x, i) - zero(s)) * scales[s];
         });
       };
     } else {

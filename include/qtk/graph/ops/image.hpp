@@ -15,7 +15,9 @@ namespace qtk::inline QTK_ABI::graph_ops {
 inline bound_node bind_pool(const op_context& ctx) {
   const node& n = ctx.node();
   const shape& x = ctx.dims(0);
-  if (x.rank() != 4 || n.outputs.size() > 1 || ctx.in(0).type != dtype::fp32)
+  const dtype type = ctx.in(0).type;
+  const bool codes = n.op == "MaxPool" && type == dtype::uint8;
+  if (x.rank() != 4 || n.outputs.size() > 1 || (type != dtype::fp32 && !codes))
     return n.op == "MaxPool" ? bind_max_pool_nd(ctx) : bind_average_pool_nd(ctx);
   QTK_CHECK(n.integers("kernel_shape").size() == 2, n.label(), "kernel_shape is not 2-D");
   const window_2d w = parse_window(n, x, 1, 1);
@@ -34,8 +36,11 @@ inline bound_node bind_pool(const op_context& ctx) {
   const pool_kind kind = n.op == "MaxPool"                        ? pool_kind::max
                          : n.integer("count_include_pad", 0) != 0 ? pool_kind::average_with_padding
                                                                   : pool_kind::average;
-  bound_node b{.outputs = {{dtype::fp32, {x[0], x[1], oh, ow}}},
-               .run = [kind, w, x, oh, ow](const node_buffers& io) {
+  bound_node b{.outputs = {{type, {x[0], x[1], oh, ow}}},
+               .run = [kind, codes, w, x, oh, ow](const node_buffers& io) {
+                 if (codes)
+                   return max_pool_2d(w, x[0] * x[1], x[2], x[3], oh, ow, io.in<std::uint8_t>(0),
+                                      io.out<std::uint8_t>(), io.executor);
                  pool_2d(kind, w, x[0] * x[1], x[2], x[3], oh, ow, io.in<float>(0), io.out<float>(),
                          io.executor);
                }};

@@ -1,11 +1,10 @@
 #pragma once
 
-#include <cmath>
-#include <optional>
 #include <tuple>
 #include <utility>
 
 #include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/layer_codes.hpp"
 #include "qtk/graph/ops/recognized.hpp"
 #include "qtk/graph/ops/window.hpp"
 #include "qtk/ops/conv.hpp"
@@ -71,30 +70,15 @@ template <class Packed>
   return cat(n.op, " ", groups, " ", n.text("compute", ""), " ", n.inputs.at(1));
 }
 
-/// Bias and residual of a layer: fp32, of the right shape.
+/// Bias and residual of a layer: of the right shape.
 inline void check_epilogue(const op_context& ctx, std::size_t channels, const shape& y) {
   if (ctx.has(2)) {
     ctx.expect(2, dtype::fp32);
     QTK_CHECK(ctx.dims(2).elements() == channels, ctx.node().label(), "bias ", ctx.dims(2), " for ",
               channels, " channels");
   }
-  if (ctx.has(3)) {
-    ctx.expect(3, dtype::fp32);
+  if (ctx.has(3))
     QTK_CHECK(ctx.dims(3) == y, ctx.node().label(), "residual ", ctx.dims(3), " for ", y);
-  }
-}
-
-/// How a layer with integer products quantizes its input, where the model says so: uint8 codes.
-[[nodiscard]] inline std::optional<block_scale> fixed_input(const op_context& ctx) {
-  const node& n = ctx.node();
-  const float scale = n.number("x_scale", 0.0f);
-  if (scale == 0.0f) return std::nullopt;
-  const std::int64_t zero_point = n.integer("x_zero_point", 0);
-  QTK_CHECK(std::isnormal(scale) && scale > 0.0f && zero_point >= 0 && zero_point <= 255, n.label(),
-            "input of scale ", scale, ", zero point ", zero_point);
-  QTK_CHECK(ctx.constant(1) == nullptr || ctx.value(1).is<int8>(), n.label(),
-            "a fixed scale of the input is for int8 weights");
-  return block_scale{scale, static_cast<std::int32_t>(zero_point)};
 }
 
 template <class Kernel>
@@ -103,43 +87,43 @@ template <class Kernel>
 }
 
 /// Traffic of a layer, each operand once: activations in and out, residual, packed weights.
-[[nodiscard]] inline double layer_bytes(const op_context& ctx, std::size_t packed, const shape& y) {
-  const double activations =
-      static_cast<double>(ctx.dims(0).elements() + y.elements() * (ctx.has(3) ? 2 : 1));
-  return activations * sizeof(float) + static_cast<double>(packed);
+[[nodiscard]] inline double layer_bytes(const op_context& ctx, std::size_t packed,
+                                        const value_type& y) {
+  const std::size_t residual = ctx.has(3) ? size_bytes(ctx.in(3)) : 0;
+  return static_cast<double>(size_bytes(ctx.in(0)) + residual + size_bytes(y) + packed);
 }
 
 inline bound_node bind_linear(const op_context& ctx) {
-  ctx.expect(0, dtype::fp32);
   const shape &x = ctx.dims(0), &w = ctx.dims(1);
   QTK_CHECK(w.rank() == 2 && x.rank() >= 1 && x.back() == w[1], ctx.node().label(), "input ", x,
             " for weights ", w);
   shape y = x;
   y[y.rank() - 1] = w[0];
   check_epilogue(ctx, w[0], y);
-  if (ctx.types_only()) return {.outputs = {{dtype::fp32, y}}, .run = {}};
+  const layer_codes codes(ctx, y.elements());
+  if (ctx.types_only()) return {.outputs = {{codes.result(), y}}, .run = {}};
   const auto layer = ctx.once<linear>(
       packed_name(ctx, 1), [&] { return linear(std::move(pack<packed_weights>(ctx, 1)[0])); });
   const packed_weights& packed = layer->weights();
   const std::size_t M = x.rows(), N = w[0], K = w[1];
   return {
-      .outputs = {{dtype::fp32, y}},
+      .outputs = {{codes.result(), y}},
       .run =
-          [layer, M, N, K, out = fused_epilogue(ctx.node()),
-           fixed = fixed_input(ctx)](const node_buffers& io) {
+          [layer, M, N, K, codes, out = fused_epilogue(ctx.node())](const node_buffers& io) {
             epilogue e = out;
-            e.bias = io.in<float>(2);
-            e.residual = io.in<float>(3);
-            layer->run(M, io.in<float>(0), K, io.out<float>(), N, e, io.workspace, io.executor,
-                       fixed);
+            const epilogue_codes c = codes.of(io, e);
+            layer->run(M, codes.input(io), K, io.out<float>(), N, e,
+                       io.workspace + codes.scratch_bytes(), io.executor, codes.x(), c);
           },
-      .in_place = ctx.has(3) ? std::optional<std::size_t>(3) : std::nullopt,
-      .workspace_bytes = layer->workspace_bytes(M, ctx.concurrency()),
+      .in_place = codes.in_place(),
+      .workspace_bytes =
+          checked_add(codes.scratch_bytes(),
+                      layer->workspace_bytes(M, ctx.concurrency(), codes.writes_codes())),
       .packed = layer,
       .packed_bytes = packed.size_bytes(),
       .absorbed = 1u << 1,
       .flops = 2.0 * static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K),
-      .bytes = layer_bytes(ctx, packed.size_bytes(), y),
+      .bytes = layer_bytes(ctx, packed.size_bytes(), {codes.result(), y}),
       .kernel = kernel_label(packed.kernel()),
       .integer = ctx.node().text("compute", "") == "int8",
   };
@@ -147,7 +131,6 @@ inline bound_node bind_linear(const op_context& ctx) {
 
 /// qtk.Conv: weights as the matrix (O, I / group * kh * kw), kernel_shape given.
 inline bound_node bind_conv(const op_context& ctx) {
-  ctx.expect(0, dtype::fp32);
   const node& n = ctx.node();
   const shape &x = ctx.dims(0), &w = ctx.dims(1);
   QTK_CHECK(x.rank() == 4, n.label(), "input ", x, " is not (batch, channels, height, width)");
@@ -160,27 +143,29 @@ inline bound_node bind_conv(const op_context& ctx) {
             n.label(), "input ", x, " for weights ", w, " in ", group, " groups");
   const shape y{x[0], w[0], window.out_height(x[2]), window.out_width(x[3])};
   check_epilogue(ctx, w[0], y);
-  if (ctx.types_only()) return {.outputs = {{dtype::fp32, y}}, .run = {}};
+  const layer_codes codes(ctx, y.elements());
+  if (ctx.types_only()) return {.outputs = {{codes.result(), y}}, .run = {}};
   const auto filters = ctx.once<std::vector<packed_filters>>(
       packed_name(ctx, groups), [&] { return pack<packed_filters>(ctx, groups); });
-  const auto layer = std::make_shared<const conv2d>(filters, window, fixed_input(ctx));
+  const auto layer = std::make_shared<const conv2d>(filters, window, codes.x());
   const std::size_t K = w[1];
   return {
-      .outputs = {{dtype::fp32, y}},
+      .outputs = {{codes.result(), y}},
       .run =
-          [layer, x, out = fused_epilogue(n)](const node_buffers& io) {
+          [layer, x, codes, out = fused_epilogue(n)](const node_buffers& io) {
             epilogue e = out;
-            e.bias = io.in<float>(2);
-            e.residual = io.in<float>(3);
-            layer->run(x, io.in<float>(0), io.out<float>(), e, io.workspace, io.executor);
+            const epilogue_codes c = codes.of(io, e);
+            layer->run(x, codes.input(io), io.out<float>(), e, io.workspace + codes.scratch_bytes(),
+                       io.executor, c);
           },
-      .in_place = ctx.has(3) ? std::optional<std::size_t>(3) : std::nullopt,
-      .workspace_bytes = layer->workspace_bytes(x, ctx.concurrency()),
+      .in_place = codes.in_place(),
+      .workspace_bytes =
+          checked_add(codes.scratch_bytes(), layer->workspace_bytes(x, ctx.concurrency())),
       .packed = filters,
       .packed_bytes = layer->packed_bytes(),
       .absorbed = 1u << 1,
       .flops = 2.0 * static_cast<double>(y.elements()) * static_cast<double>(K),
-      .bytes = layer_bytes(ctx, layer->packed_bytes(), y),
+      .bytes = layer_bytes(ctx, layer->packed_bytes(), {codes.result(), y}),
       .kernel = kernel_label(layer->kernel()),
       .integer = n.text("compute", "") == "int8",
   };

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "qtk/graph/passes/requantize.hpp"
 #include "qtk/graph/passes/rescale.hpp"
 #include "qtk/quantize/clip.hpp"
 #include "qtk/quantize/gptq.hpp"
@@ -62,12 +63,36 @@ inline model correct_biases(model m, const model& before, const calibrator& seen
   return remove_dead(std::move(m));
 }
 
+/// A residual that also is the input of layers of fixed scales, or made of one by moving elements,
+/// is quantized as they do it.
+inline model quantize_residuals(model m) {
+  const value_uses uses(m);
+  std::map<std::string_view, block_scale> inputs;
+  for (const node& n : m.nodes)
+    if (const auto x = is_layer(n) ? fixed_codes(n, "x") : std::nullopt)
+      inputs.emplace(n.inputs[0], *x);
+  for (node& n : m.nodes) {
+    if (!is_layer(n) || !n.has_input(3) || !n.attributes.contains("x_scale")) continue;
+    const std::string* value = &n.inputs[3];
+    for (auto found = inputs.find(*value);; found = inputs.find(*value)) {
+      if (found != inputs.end()) set_codes(n, "r", found->second);
+      const auto maker = uses.maker(*value);
+      if (found != inputs.end() || !maker || !moves_elements(m.nodes[*maker])) break;
+      value = &m.nodes[*maker].inputs[0];
+    }
+  }
+  return m;
+}
+
 }  // namespace passes
 
 struct static_options {
   symmetry activations = symmetry::asymmetric;
   granularity weights = per_channel(0);
   bool bias_correction = true;
+  /// Residuals, too, where another layer quantizes the same value: it can then stay codes between
+  /// layers.
+  bool residuals = true;
   layer_filter take = {};
 };
 
@@ -82,11 +107,10 @@ requires std::same_as<F, int8>
   m = passes::rewrite_weights(
       before, o.take, [&](const tensor<fp32>& w, const node&) { return quantize<F>(w, o.weights); },
       [&](node& n) {
-        const block_scale x = choose_params(seen.range(n), codes_of<uint8>, o.activations);
         n.attributes.insert_or_assign("compute", std::string("int8"));
-        n.attributes.insert_or_assign("x_scale", x.scale);
-        n.attributes.insert_or_assign("x_zero_point", std::int64_t{x.zero_point});
+        passes::set_codes(n, "x", choose_params(seen.range(n), codes_of<uint8>, o.activations));
       });
+  if (o.residuals) m = passes::quantize_residuals(std::move(m));
   if (o.bias_correction) m = passes::correct_biases(std::move(m), before, seen);
   passes::describe(m, "rtn", &seen);
   m.metadata.insert_or_assign("qtk.calibration", std::string(name(seen.how())));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <string>
 
 #include "qtk/graph/passes/fuse.hpp"
 #include "qtk/quantize/scheme.hpp"
@@ -40,27 +41,60 @@ namespace qtk::inline QTK_ABI::passes {
          std::all_of(q.zero_points.begin(), q.zero_points.end(), [](auto z) { return z == 0; });
 }
 
+/// A value behind QuantizeLinear and DequantizeLinear of the same parameters.
+struct quantized_value {
+  std::string source;
+  block_scale codes;
+};
+[[nodiscard]] inline std::optional<quantized_value> behind_pair(const model& m,
+                                                                const value_uses& uses,
+                                                                const std::string& value) {
+  const auto real = uses.maker(value);
+  if (!real || !m.nodes[*real].is("DequantizeLinear")) return std::nullopt;
+  const node& dequantize = m.nodes[*real];
+  const auto codes = uses.maker(dequantize.inputs[0]);
+  if (!codes || !m.nodes[*codes].is("QuantizeLinear")) return std::nullopt;
+  const node& quantize = m.nodes[*codes];
+  const auto from = activation_codes(m, quantize), to = activation_codes(m, dequantize);
+  if (!from || !to || *from != *to || quantize.has_input(2) != dequantize.has_input(2))
+    return std::nullopt;
+  return quantized_value{quantize.inputs[0], *from};
+}
+
+/// How a layer quantizes its input ("x"), its residual ("r") or its output ("y"), where it does.
+[[nodiscard]] inline std::optional<block_scale> fixed_codes(const node& layer,
+                                                            const std::string& of) {
+  if (!layer.attributes.contains(of + "_scale")) return std::nullopt;
+  return block_scale{layer.number(of + "_scale", 0.0f),
+                     static_cast<std::int32_t>(layer.integer(of + "_zero_point", 0))};
+}
+inline void set_codes(node& layer, const std::string& of, const block_scale& codes) {
+  layer.attributes.insert_or_assign(of + "_scale", codes.scale);
+  layer.attributes.insert_or_assign(of + "_zero_point", std::int64_t{codes.zero_point});
+}
+
 /// QuantizeLinear and DequantizeLinear with the same parameters in front of a layer with int8
-/// weights: the layer quantizes its input by itself and multiplies codes. The integers are those
-/// that the two nodes say; the scales multiply the sum instead of each product.
+/// weights: the layer quantizes its input by itself and multiplies codes, and quantizes its
+/// residual. The integers are those that the two nodes say; the scales multiply the sum instead of
+/// each product.
 inline model fuse_static_inputs(model m) {
   const value_uses uses(m);
   for (node& layer : m.nodes) {
-    if (!is_layer(layer) || layer.attributes.contains("x_scale")) continue;
+    if (!is_layer(layer)) continue;
     const any_tensor* w = m.find_weight(layer.inputs[1]);
-    const auto real = uses.maker(layer.inputs[0]);
-    if (w == nullptr || !multiplies_codes(*w) || !real) continue;
-    const node& dequantize = m.nodes[*real];
-    if (!dequantize.is("DequantizeLinear")) continue;
-    const auto codes = uses.maker(dequantize.inputs[0]);
-    if (!codes || !m.nodes[*codes].is("QuantizeLinear")) continue;
-    const node& quantize = m.nodes[*codes];
-    const auto from = activation_codes(m, quantize), to = activation_codes(m, dequantize);
-    if (!from || !to || *from != *to || quantize.has_input(2) != dequantize.has_input(2)) continue;
-    layer.inputs[0] = quantize.inputs[0];
-    layer.attributes.insert_or_assign("compute", std::string("int8"));
-    layer.attributes.insert_or_assign("x_scale", from->scale);
-    layer.attributes.insert_or_assign("x_zero_point", std::int64_t{from->zero_point});
+    if (w == nullptr || !multiplies_codes(*w)) continue;
+    if (!layer.attributes.contains("x_scale")) {
+      const auto x = behind_pair(m, uses, layer.inputs[0]);
+      if (!x) continue;
+      layer.inputs[0] = x->source;
+      layer.attributes.insert_or_assign("compute", std::string("int8"));
+      set_codes(layer, "x", x->codes);
+    }
+    if (!layer.has_input(3) || layer.attributes.contains("r_scale")) continue;
+    if (const auto residual = behind_pair(m, uses, layer.inputs[3])) {
+      layer.inputs[3] = residual->source;
+      set_codes(layer, "r", residual->codes);
+    }
   }
   return m;
 }

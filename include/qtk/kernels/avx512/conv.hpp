@@ -73,13 +73,18 @@ struct conv_parts {
   }
 
   /// Stores `columns` of a tile as gemm_finish says, which has no scales and zero points of
-  /// columns.
+  /// columns; as codes, where there are some, of the strides of floats.
   template <class Sum>
-  static void finish(const gemm_finish<Sum>& f, std::size_t columns) noexcept {
-    if (f.residual != nullptr || f.out->act == activation::leaky_relu)
-      finish_rows<Sum, false>(f, columns);
+  static void finish(const gemm_finish<Sum>& f, std::size_t columns,
+                     const epilogue_codes& codes) noexcept {
+    const bool plain =
+        f.residual == nullptr && codes.residual == nullptr && f.out->act != activation::leaky_relu;
+    if (codes.y != nullptr)
+      plain ? finish_rows<Sum, true, true>(f, columns, codes)
+            : finish_rows<Sum, false, true>(f, columns, codes);
     else
-      finish_rows<Sum, true>(f, columns);
+      plain ? finish_rows<Sum, true, false>(f, columns, codes)
+            : finish_rows<Sum, false, false>(f, columns, codes);
   }
 
  private:
@@ -87,37 +92,124 @@ struct conv_parts {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }
 
+  /// quantize() of elementwise_body.inl. No masks: a masked store of bytes takes as long as sixteen
+  /// outputs do.
+  class code_writer {
+   public:
+    explicit code_writer(const epilogue_codes& codes) noexcept
+        : divides_(codes.y_scale < 0x1p-100f || codes.y_scale > 0x1p100f),
+          scale_(simd::set1(codes.y_scale)),
+          inverse_(simd::set1(1.0f / codes.y_scale)),
+          most_(simd::set1(512.0f * codes.y_scale)),
+          zero_(_mm512_set1_epi16(static_cast<std::int16_t>(codes.y_zero_point))) {}
+    /// Codes of `count` floats, 32 at most, of which `b` are those from the sixteenth on.
+    void operator()(std::uint8_t* y, std::size_t count, simd::f32 a, simd::f32 b) const noexcept {
+      const simd::i32 ab = _mm512_adds_epi16(_mm512_packs_epi32(round(a), round(b)), zero_);
+      const simd::i32 order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
+      const __m256i codes =
+          _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, _mm512_packus_epi16(ab, ab)));
+      if (count == 32) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), codes);
+      } else {
+        alignas(32) std::uint8_t all[32];
+        _mm256_store_si256(reinterpret_cast<__m256i*>(all), codes);
+        if (count >= 16) std::memcpy(y, all, 16);
+        for (std::size_t i = count & 16; i < count; ++i) y[i] = all[i];
+      }
+    }
+
+   private:
+    simd::i32 round(simd::f32 x) const noexcept {
+      return simd::round(divides_ ? simd::min(simd::set1(512.0f), simd::div(x, scale_))
+                                  : simd::quotient(simd::min(most_, x), scale_, inverse_));
+    }
+    bool divides_;
+    simd::f32 scale_, inverse_, most_;
+    simd::i32 zero_;
+  };
+
+  /// A row of sums as what is written: `Plain` without residual and leaky_relu.
   template <class Sum, bool Plain>
-  static void finish_rows(const gemm_finish<Sum>& given, std::size_t columns) noexcept {
-    const gemm_finish<Sum> f = given;  // a store of a vector may alias what is behind a reference
-    const clamp_bounds clamp = clamp_of(*f.out);
-    const bool leaky = f.out->act == activation::leaky_relu;
-    const simd::f32 lo = simd::set1(clamp.lo), hi = simd::set1(clamp.hi);
-    const simd::f32 alpha = simd::set1(f.out->alpha);
-    for (std::size_t i = 0; i < f.rows; ++i) {
-      const Sum* const sums = f.sums + i * f.sums_stride;
-      float* const y = f.y + i * f.y_stride;
-      const float* const residual =
-          Plain || f.residual == nullptr ? nullptr : f.residual + i * f.residual_stride;
-      const simd::f32 scale =
-          simd::set1(f.a_scales == nullptr ? 1.0f : f.a_scales[i * f.a_scale_stride]);
+  class row_finish {
+   public:
+    row_finish(const gemm_finish<Sum>& f, const epilogue_codes& codes) noexcept
+        : clamp_(clamp_of(*f.out)),
+          leaky_(f.out->act == activation::leaky_relu),
+          lo_(simd::set1(clamp_.lo)),
+          hi_(simd::set1(clamp_.hi)),
+          alpha_(simd::set1(f.out->alpha)),
+          residual_scale_(simd::set1(codes.residual_scale)),
+          residual_zero_(simd::set1(codes.residual_zero_point)) {}
+
+    void begin(const gemm_finish<Sum>& f, const epilogue_codes& codes, std::size_t i) noexcept {
+      sums_ = f.sums + i * f.sums_stride;
+      residual_ = f.residual == nullptr ? nullptr : f.residual + i * f.residual_stride;
+      residual_codes_ =
+          codes.residual == nullptr ? nullptr : codes.residual + i * f.residual_stride;
+      scale_ = simd::set1(f.a_scales == nullptr ? 1.0f : f.a_scales[i * f.a_scale_stride]);
       // x + -0 is x for every x.
-      const simd::f32 bias = simd::set1(f.row_bias == nullptr ? -0.0f : f.row_bias[i]);
-      const simd::i32 offset = simd::set1(f.row_offsets == nullptr ? 0 : f.row_offsets[i]);
-      for (std::size_t j = 0; j < columns; j += simd::width) {
-        const std::size_t left = columns - j;
-        const auto mask = static_cast<__mmask16>((1u << (left < simd::width ? left : 16)) - 1);
-        simd::f32 x;
-        if constexpr (std::is_same_v<Sum, std::int32_t>)
-          x = simd::to_f32(simd::sub(simd::load(sums + j), offset));
-        else
-          x = simd::load(sums + j);
-        x = simd::add(simd::rounded(simd::mul(x, scale)), bias);
-        if (!Plain && residual != nullptr)
-          x = simd::add(x, _mm512_maskz_loadu_ps(mask, residual + j));
-        x = !Plain && leaky ? simd::select_negative(x, simd::mul(alpha, x), x)
-                            : simd::min(hi, simd::max(lo, x));
-        _mm512_mask_storeu_ps(y + j, mask, x);
+      bias_ = simd::set1(f.row_bias == nullptr ? -0.0f : f.row_bias[i]);
+      offset_ = simd::set1(f.row_offsets == nullptr ? 0 : f.row_offsets[i]);
+    }
+
+    QTK_ALWAYS_INLINE simd::f32 operator()(std::size_t j, __mmask16 mask) const noexcept {
+      simd::f32 x;
+      if constexpr (std::is_same_v<Sum, std::int32_t>)
+        x = simd::to_f32(simd::sub(simd::load(sums_ + j), offset_));
+      else
+        x = simd::load(sums_ + j);
+      x = simd::add(simd::rounded(simd::mul(x, scale_)), bias_);
+      if (!Plain && residual_ != nullptr)
+        x = simd::add(x, _mm512_maskz_loadu_ps(mask, residual_ + j));
+      if (!Plain && residual_codes_ != nullptr) {
+        const __m128i r = mask == 0xffff ? load128(residual_codes_ + j)
+                                         : _mm_maskz_loadu_epi8(mask, residual_codes_ + j);
+        const simd::i32 centered = simd::sub(_mm512_cvtepu8_epi32(r), residual_zero_);
+        x = simd::add(x, simd::rounded(simd::mul(simd::to_f32(centered), residual_scale_)));
+      }
+      return !Plain && leaky_ ? simd::select_negative(x, simd::mul(alpha_, x), x)
+                              : simd::min(hi_, simd::max(lo_, x));
+    }
+
+   private:
+    clamp_bounds clamp_;
+    bool leaky_;
+    simd::f32 lo_, hi_, alpha_, residual_scale_, scale_, bias_;
+    simd::i32 residual_zero_, offset_;
+    const Sum* sums_;
+    const float* residual_;
+    const std::uint8_t* residual_codes_;
+  };
+
+  [[nodiscard]] static __mmask16 first(std::size_t n) noexcept {
+    return static_cast<__mmask16>((1u << (n < simd::width ? n : simd::width)) - 1);
+  }
+
+  template <class Sum, bool Plain, bool Codes>
+  static void finish_rows(const gemm_finish<Sum>& given, std::size_t columns,
+                          const epilogue_codes& codes) noexcept {
+    const gemm_finish<Sum> f = given;  // a store of a vector may alias what is behind a reference
+    const epilogue_codes c = codes;
+    row_finish<Sum, Plain> row(f, c);
+    if constexpr (Codes) {
+      const code_writer write(c);
+      for (std::size_t i = 0; i < f.rows; ++i) {
+        row.begin(f, c, i);
+        std::uint8_t* const y = c.y + i * f.y_stride;
+        for (std::size_t j = 0; j < columns; j += 2 * simd::width) {
+          const std::size_t left = columns - j < 32 ? columns - j : 32;
+          const simd::f32 a = row(j, first(left));
+          write(y + j, left, a, left > simd::width ? row(j + 16, first(left - 16)) : a);
+        }
+      }
+    } else {
+      for (std::size_t i = 0; i < f.rows; ++i) {
+        row.begin(f, c, i);
+        float* const y = f.y + i * f.y_stride;
+        for (std::size_t j = 0; j < columns; j += simd::width) {
+          const __mmask16 mask = first(columns - j);
+          _mm512_mask_storeu_ps(y + j, mask, row(j, mask));
+        }
       }
     }
   }
