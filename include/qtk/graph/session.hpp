@@ -38,9 +38,9 @@ class session {
       : options_(options), model_(options.optimize ? optimize_to_run(std::move(m)) : std::move(m)) {
     const std::vector<shape> shapes =
         options.shapes.empty() ? input_shapes(model_, options.batch) : options.shapes;
-    absorb_weights(*plan(shapes));
-    plans_.clear();  // the first plan points to the tensors that are gone now
-    plan(shapes);    // cheap: weights stay packed
+    auto first = make_plan(shapes);
+    absorb_weights(*first);
+    plans_.emplace_back(shapes, std::move(first));
   }
   struct unbound {};
   /// Not bound to any shapes before the first run; all weights are kept.
@@ -60,11 +60,7 @@ class session {
     const std::lock_guard lock(mutex_);
     for (const auto& [shapes, p] : plans_)
       if (std::equal(shapes.begin(), shapes.end(), inputs.begin(), inputs.end())) return p;
-    auto made = std::make_shared<const execution_plan>(
-        model_, inputs, execution_plan::options{options_.target, options_.executor}, cache_);
-    const std::size_t bytes = checked_add(made->arena_bytes(), made->packed_bytes());
-    QTK_CHECK(bytes <= options_.memory_limit, "session", "arena and weights would take ", bytes,
-              " bytes, the limit is ", options_.memory_limit);
+    std::shared_ptr<const execution_plan> made = make_plan(inputs);
     if (plans_.size() == max_plans) plans_.erase(plans_.begin());  // the oldest
     plans_.emplace_back(std::vector<shape>(inputs.begin(), inputs.end()), made);
     return made;
@@ -263,8 +259,17 @@ class session {
     std::vector<std::byte*> out_;
   };
 
+  [[nodiscard]] std::shared_ptr<execution_plan> make_plan(std::span<const shape> inputs) const {
+    auto made = std::make_shared<execution_plan>(
+        model_, inputs, execution_plan::options{options_.target, options_.executor}, cache_);
+    const std::size_t bytes = checked_add(made->arena_bytes(), made->packed_bytes());
+    QTK_CHECK(bytes <= options_.memory_limit, "session", "arena and weights would take ", bytes,
+              " bytes, the limit is ", options_.memory_limit);
+    return made;
+  }
+
   /// Gives up the tensors of weights that live on in packed form alone.
-  void absorb_weights(const execution_plan& p) {
+  void absorb_weights(execution_plan& p) {
     std::map<std::string, bool, std::less<>> kept;  // by weight that a step reads
     for (const execution_plan::step& s : p.steps())
       for (std::size_t i = 0; i < s.node->inputs.size(); ++i) {
@@ -279,6 +284,7 @@ class session {
       const auto it = model_.weights.find(name);
       if (keep || it == model_.weights.end()) continue;
       cache_.absorbed.emplace(name, value_type{it->second->dtype(), it->second->shape()});
+      p.forget(name);
       model_.weights.erase(it);
     }
   }

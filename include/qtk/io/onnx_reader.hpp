@@ -436,9 +436,10 @@ class model_reader {
 /// cycle or values that nobody makes. An operator that no session runs is an error of the session.
 /// Source: onnx.proto and IR.md of onnx/onnx.
 [[nodiscard]] inline model load(const std::string& path, const limits& limit = {}) {
-  const std::vector<std::byte> bytes = read_file(path, limit.max_file_bytes);
+  const auto bytes = read_file<buffer>(path, limit.max_file_bytes);
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  return detail::read_model(bytes, limit, path, folder.empty() ? "." : folder);
+  return detail::read_model({bytes.data(), bytes.size_bytes()}, limit, path,
+                            folder.empty() ? "." : folder);
 }
 
 }  // namespace qtk::inline QTK_ABI::onnx

@@ -30,8 +30,8 @@ class external_data {
       : folder_(std::move(folder)), left_(limit.max_external_bytes) {}
 
   /// The `expected` bytes of a tensor; `entries` are its external_data.
-  [[nodiscard]] std::vector<std::byte> read(const std::map<std::string, std::string>& entries,
-                                            std::size_t expected, const std::string& where) {
+  [[nodiscard]] buffer read(const std::map<std::string, std::string>& entries, std::size_t expected,
+                            const std::string& where) {
     QTK_CHECK(!folder_.empty(), where, "has external data, but the model was not read from a file");
     const auto location = entries.find("location");
     QTK_CHECK(location != entries.end() && !location->second.empty(), where,
@@ -51,7 +51,7 @@ class external_data {
               " expected");
     QTK_CHECK(length <= left_, where, "more external data than the limit allows");
     left_ -= length;
-    return read_file_range(file.string(), offset, length);
+    return read_file_range<buffer>(file.string(), offset, length);
   }
 
  private:
@@ -268,9 +268,9 @@ void copy_values(proto_reader message, const std::string& where, tensor<F>& t) {
     QTK_CHECK(!(h.has_raw && typed != 0) && !(h.external && (h.has_raw || typed != 0)), h.where,
               "has data in two places");
     if (h.external) {
-      const std::vector<std::byte> read = external.read(h.entries, bytes, h.where);
+      const buffer read = external.read(h.entries, bytes, h.where);
       tensor<F> t(s);
-      detail::copy_elements<F>(read, t);
+      detail::copy_elements<F>({read.data(), read.size_bytes()}, t);
       value = std::move(t);
     } else if (h.has_raw) {
       agree(h.raw.size(), bytes, "bytes");
