@@ -91,8 +91,11 @@ class conv2d {
     const conv_kernel& kernel = groups_[0].kernel();
     const bool by_filters = groups_[0].O() > pixels;
     const std::size_t extent = by_filters ? ceil_div(groups_[0].O(), kernel.mr) : pixels;
+    const std::size_t tasks = threads_for(
+        executor, static_cast<double>(y_shape.elements()) * static_cast<double>(groups_[0].K()),
+        packed_bytes());
     for_image_parts(
-        executor, ceil_div(x_shape[0], at_once), extent, by_filters ? 1 : kernel.nr,
+        executor, tasks, ceil_div(x_shape[0], at_once), extent, by_filters ? 1 : kernel.nr,
         [&](std::size_t task, std::size_t run, std::size_t begin, std::size_t end) {
           const image_run images{run * at_once, std::min(at_once, x_shape[0] - run * at_once)};
           const std::size_t all = images.count * y_shape[2] * y_shape[3];

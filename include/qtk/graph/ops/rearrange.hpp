@@ -108,35 +108,68 @@ inline void check_maps(const op_context& ctx, const shape& y) {
             " is not supported");
 }
 
+/// Neighbors in a row of the result that are neighbors in x, or all fill (from -1).
+struct index_run {
+  std::int64_t from;
+  std::size_t count;
+};
+[[nodiscard]] inline std::vector<index_run> runs_of(const std::vector<std::int64_t>& map) {
+  std::vector<index_run> runs;
+  for (const std::int64_t k : map) {
+    const std::int64_t next = runs.empty() || runs.back().from < 0
+                                  ? -1
+                                  : runs.back().from + static_cast<std::int64_t>(runs.back().count);
+    if (!runs.empty() && (k < 0 ? runs.back().from < 0 : k == next))
+      ++runs.back().count;
+    else
+      runs.push_back({std::max<std::int64_t>(k, -1), 1});
+  }
+  return runs;
+}
+
+/// The result of maps that are not empty where y isn't. Rows are copied by runs: 32 of 576 padded
+/// by reflection to 640 take ... us, one element after the other 92.
 [[nodiscard]] inline bound_node take(const op_context& ctx, const shape& y, index_maps maps,
                                      std::vector<std::byte> fill = {}) {
   const shape x = ctx.dims(0);
   const std::size_t size = element_size(ctx, ctx.in(0).type);
   if (fill.empty()) fill.resize(size);
-  bound_node b{
-      .outputs = {{ctx.in(0).type, y}},
-      .run = [x, y, maps = std::move(maps), fill = std::move(fill), size](const node_buffers& io) {
-        if (y.elements() == 0) return;
-        const strides own = row_major(x);
-        std::array<std::size_t, shape::max_rank> at{};
-        std::byte* out = io.outputs[0];
-        for (;;) {
-          std::ptrdiff_t offset = 0;
-          bool inside = true;
-          for (std::size_t d = 0; d < y.rank(); ++d) {
-            const std::int64_t k = maps[d][at[d]];
-            inside = inside && k >= 0;
-            offset += k * own[d];
-          }
-          std::memcpy(
-              out, inside ? io.inputs[0] + offset * static_cast<std::ptrdiff_t>(size) : fill.data(),
-              size);
-          out += size;
-          std::size_t d = y.rank();
-          while (d-- > 0 && ++at[d] == y[d]) at[d] = 0;
-          if (d == static_cast<std::size_t>(-1)) return;
+  std::vector<index_run> runs{{0, 1}};
+  if (y.rank() != 0) runs = runs_of(maps.back());
+  const auto run = [x, y, maps = std::move(maps), runs = std::move(runs), fill = std::move(fill),
+                    size](const node_buffers& io) {
+    if (y.elements() == 0) return;
+    const strides own = row_major(x);
+    const std::size_t outer = y.rank() == 0 ? 0 : y.rank() - 1;
+    std::array<std::size_t, shape::max_rank> at{};
+    std::byte* out = io.outputs[0];
+    for (;;) {
+      std::ptrdiff_t row = 0;
+      bool inside = true;
+      for (std::size_t d = 0; d < outer; ++d) {
+        const std::int64_t k = maps[d][at[d]];
+        inside = inside && k >= 0;
+        row += k * own[d];
+      }
+      for (const index_run& r : runs) {
+        if (inside && r.from >= 0) {
+          const std::byte* from = io.inputs[0] + (row + r.from) * static_cast<std::ptrdiff_t>(size);
+          if (size == 4 && r.count == 1)  // a fixed size becomes one load and one store
+            std::memcpy(out, from, 4);
+          else
+            std::memcpy(out, from, r.count * size);
+          out += r.count * size;
+        } else {
+          for (std::size_t i = 0; i < r.count; ++i, out += size)
+            std::memcpy(out, fill.data(), size);
         }
-      }};
+      }
+      std::size_t d = outer;
+      while (d-- > 0 && ++at[d] == y[d]) at[d] = 0;
+      if (d == static_cast<std::size_t>(-1)) return;
+    }
+  };
+  bound_node b{.outputs = {{ctx.in(0).type, y}}, .run = run};
   count_work(b, ctx, 0);
   return b;
 }

@@ -107,6 +107,12 @@ struct recurrent_weights {
     state = packed(r, together, H);
     if (l.resets_first()) after_reset = packed(r + together * H, H, H);
   }
+  [[nodiscard]] std::size_t workspace_bytes(const recurrent_layer& l,
+                                            std::size_t concurrency) const {
+    return std::max({input.workspace_bytes(l.steps * l.batch, concurrency),
+                     state.workspace_bytes(l.batch, concurrency),
+                     l.resets_first() ? after_reset.workspace_bytes(l.batch, concurrency) : 0});
+  }
   [[nodiscard]] std::size_t bytes() const noexcept {
     return input.weights().size_bytes() + state.weights().size_bytes() +
            after_reset.weights().size_bytes();
@@ -129,23 +135,25 @@ class recurrence {
     peephole = io.in<float>(7) != nullptr ? io.in<float>(7) + 3 * d * H : nullptr;
   }
 
-  void run(const recurrent_weights& weights) {
+  /// What run() needs beside the scratch of the products.
+  [[nodiscard]] static std::size_t memory_bytes(const recurrent_layer& l) {
+    const std::size_t width = checked_mul(l.gates, l.hidden);
+    const std::size_t of_batch = checked_add(width, checked_mul(4, l.hidden));
+    const std::size_t count = checked_add(checked_mul(checked_mul(l.steps, l.batch), width),
+                                          checked_mul(l.batch, of_batch));
+    return round_up(checked_mul(count, sizeof(float)), 64);
+  }
+
+  void run(const recurrent_weights& weights, std::byte* memory, std::byte* scratch) {
     const std::size_t rows = l.steps * l.batch;
-    buffer scratch(std::max({weights.input.workspace_bytes(rows, io.executor.concurrency()),
-                             weights.state.workspace_bytes(l.batch),
-                             l.resets_first() ? weights.after_reset.workspace_bytes(l.batch) : 0}));
-    buffer memory(
-        checked_mul(checked_add(checked_mul(rows, width),
-                                checked_mul(l.batch, checked_add(width, checked_mul(4, H)))),
-                    sizeof(float)));
-    gates = reinterpret_cast<float*>(memory.data());
+    gates = reinterpret_cast<float*>(memory);
     float* const products = gates + rows * width;
     float* const reset_products = products + l.batch * width;
     float* const reset = reset_products + l.batch * H;
     h = reset + l.batch * H;
     c = h + l.batch * H;
-    weights.input.run(rows, io.in<float>(0), l.inputs, gates, width, {.bias = w_bias},
-                      scratch.data(), io.executor);
+    weights.input.run(rows, io.in<float>(0), l.inputs, gates, width, {.bias = w_bias}, scratch,
+                      io.executor);
     for (std::size_t b = 0; b < l.batch; ++b) {
       start(h + b * H, 5, b);
       if (l.kind == recurrent_layer::cell::lstm) start(c + b * H, 6, b);
@@ -154,14 +162,14 @@ class recurrence {
     }
     const std::size_t stride = weights.state.weights().N();
     for (std::size_t s = 0; s < l.steps; ++s) {
-      weights.state.run(l.batch, h, H, products, stride, {.bias = r_bias}, scratch.data());
+      weights.state.run(l.batch, h, H, products, stride, {.bias = r_bias}, scratch, io.executor);
       if (l.resets_first()) {
         for (std::size_t b = 0; b < l.batch; ++b)
           if (s < length(b))
             update_and_reset(at(s, b), products + b * stride, h + b * H, reset + b * H);
         weights.after_reset.run(l.batch, reset, H, reset_products, H,
-                                {.bias = r_bias != nullptr ? r_bias + 2 * H : nullptr},
-                                scratch.data());
+                                {.bias = r_bias != nullptr ? r_bias + 2 * H : nullptr}, scratch,
+                                io.executor);
       }
       for (std::size_t b = 0; b < l.batch; ++b) {
         if (s >= length(b)) continue;
@@ -297,15 +305,23 @@ inline bound_node bind_recurrent(const op_context& ctx) {
           return all;
         });
     b.packed = packed;
-    for (const recurrent_weights& w : *packed) b.packed_bytes += w.bytes();
+    for (const recurrent_weights& w : *packed) {
+      b.packed_bytes += w.bytes();
+      b.workspace_bytes = std::max(b.workspace_bytes, w.workspace_bytes(l, ctx.concurrency()));
+    }
   }
-  b.run = [l, pack, packed](const node_buffers& io) {
+  const std::size_t memory = recurrence::memory_bytes(l);
+  b.workspace_bytes = checked_add(b.workspace_bytes, memory);
+  b.run = [l, pack, packed, memory](const node_buffers& io) {
     for (std::size_t d = 0; d < l.directions; ++d) {
       recurrence one(l, io, d);
-      if (packed != nullptr)
-        one.run((*packed)[d]);
-      else
-        one.run(pack(io.in<float>(1), io.in<float>(2), d));
+      if (packed != nullptr) {
+        one.run((*packed)[d], io.workspace, io.workspace + memory);
+      } else {
+        const recurrent_weights weights = pack(io.in<float>(1), io.in<float>(2), d);
+        buffer scratch(weights.workspace_bytes(l, io.executor.concurrency()));
+        one.run(weights, io.workspace, scratch.data());
+      }
     }
   };
   return b;
