@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Whole models in qtk and ONNX Runtime (pip: onnxruntime onnx numpy), fp32 and int8 with activations
-quantized at run time: rounds of `qtk run` and of the peer take turns, medians over rounds make one
-table. ONNX Runtime has its default optimizer; its int8 is what onnxruntime.quantization.quantize_dynamic
-writes, where it can.
+"""Whole models in qtk and ONNX Runtime (pip: onnxruntime onnx numpy), fp32, int8 with activations
+quantized at run time, and int8-static by calibrated scales: rounds of `qtk run` and of the peer take
+turns, medians over rounds make one table. ONNX Runtime has its default optimizer, and files without weights among the graph's inputs, which
+it would not fold (ultraface: 6.4 ms, not 2.4); its int8 is what
+onnxruntime.quantization writes where it can: quantize_dynamic, or quant_pre_process and quantize_static
+(QDQ; min-max; QInt8 weights per channel, QUInt8 activations). Both calibrate on the same random
+samples: of models with one fp32 input.
 
-    models.py [--program qtk] [--data FOLDER] [--models resnet20,magika] [--formats fp32,int8]
+    models.py [--program qtk] [--data FOLDER] [--models resnet20,magika] [--formats fp32,int8,int8-static]
               [--batches 1,32] [--threads 1] [--rounds 5] [--json FILE]
 """
 import argparse
@@ -20,6 +23,7 @@ import time
 
 import numpy as np
 import onnx
+import onnx.version_converter
 import onnxruntime as ort
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -31,6 +35,7 @@ MODELS = {  # file, whether the first dimension is a symbol
     "ultraface": ("onnx/ultraface/version-RFB-320.onnx", False),
     "silero": ("onnx/silero_vad/silero_vad_16k_op15.onnx", True),
 }
+SAMPLES = 16  # to calibrate on
 SLICE = 0.15  # seconds of one model in one round
 REST = 0.03   # idle threads spin for a while and would take the next one's core
 
@@ -91,17 +96,68 @@ class Qtk:
         return self.measure(self.runs)
 
 
+def prepare(path, file):
+    """The model as ONNX Runtime likes it: weights are no inputs of the graph."""
+    model = onnx.load(path)
+    weights = {w.name for w in model.graph.initializer}
+    inputs = [v for v in model.graph.input if v.name not in weights]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
+    model.ir_version = max(model.ir_version, 4)
+    onnx.save(model, file)
+
+
+def quantize_static(program, path, ours, plain, theirs, folder):
+    from onnxruntime.quantization import (CalibrationDataReader, QuantFormat, QuantType,
+                                          quantize_static as quantize)
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    feeds = inputs_of(ort.InferenceSession(plain, options, providers=["CPUExecutionProvider"]), 1)
+    (name, one), = feeds.items()
+    rng = np.random.default_rng(2)
+    samples = rng.random((SAMPLES, *one.shape[1:]), dtype=np.float32)
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            self.left = iter(samples)
+
+        def get_next(self):
+            sample = next(self.left, None)
+            return None if sample is None else {name: sample[None]}
+
+    data = os.path.join(folder, "samples.npz")
+    np.savez(data, x=samples)
+    subprocess.run([program, "quantize", path, "--to", "int8-static", "--calibration", "min_max",
+                    "--data", f"npz:{data}", "-o", ours], check=True, capture_output=True)
+    prepared = os.path.join(folder, "prepared.onnx")
+    model = onnx.load(plain)
+    if model.opset_import[0].version < 13:  # has no scales per channel
+        model = onnx.version_converter.convert_version(model, 13)
+    quant_pre_process(model, prepared)
+    quantize(prepared, theirs, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+             extra_options={"QDQDisableWeightAdjustForInt32Bias": True})  # fails on mnist
+
+
 def files(program, path, form, folder):
     """(qtk's file, ONNX Runtime's)."""
+    import logging
+    logging.disable(logging.WARNING)
+    base = os.path.join(folder, os.path.basename(os.path.dirname(path)))
+    plain, ours, theirs = (f"{base}.{form}.{who}.onnx" for who in ("plain", "qtk", "ort"))
+    if os.path.exists(plain):
+        return (ours, theirs) if form != "fp32" else (path, plain)
+    prepare(path, plain)
     if form == "fp32":
-        return path, path
-    ours, theirs = (os.path.join(folder, f"{who}.{os.path.basename(path)}") for who in ("qtk", "ort"))
+        return path, plain
+    if form == "int8-static":
+        quantize_static(program, path, ours, plain, theirs, folder)
+        return ours, theirs
     subprocess.run([program, "quantize", path, "--to", "int8-dynamic", "-o", ours], check=True,
                    capture_output=True)
-    import logging
     from onnxruntime.quantization import quantize_dynamic
-    logging.disable(logging.WARNING)
-    quantize_dynamic(path, theirs)
+    quantize_dynamic(plain, theirs)
     return ours, theirs
 
 
@@ -131,14 +187,14 @@ def main():
     parser.add_argument("--data", default=os.environ.get("QTK_TEST_DATA") or
                         os.path.join(root, "../shared/data"))
     parser.add_argument("--models", default=",".join(MODELS))
-    parser.add_argument("--formats", default="fp32,int8")
+    parser.add_argument("--formats", default="fp32,int8,int8-static")
     parser.add_argument("--batches", default="1,32")
     parser.add_argument("--threads", default="1")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json")
     args = parser.parse_args()
     print(f"ONNX Runtime {ort.__version__}; ratio above 1: qtk is faster\n")
-    print(f"| {'model':10} | format | batch | threads | qtk ms | ORT ms | ratio | start qtk, ORT ms |")
+    print(f"| {'model':10} | format      | batch | threads | qtk ms | ORT ms | ratio | start qtk, ORT ms |")
     print("|---|---|---|---|---|---|---|---|")
     rows = []
     with tempfile.TemporaryDirectory() as folder:

@@ -51,11 +51,11 @@ void add_run(CLI::App& app) {
   command->callback([a] {
     using clock = std::chrono::steady_clock;
     const auto begin = clock::now();
-    const qtk::model m = qtk::onnx::load(a->model);
+    qtk::model m = qtk::onnx::load(a->model);
     const std::vector<qtk::any_tensor> inputs = load_inputs(m, a->inputs);
     std::vector<qtk::shape> shapes;
     for (const qtk::any_tensor& t : inputs) shapes.push_back(t.shape());
-    const qtk::session session(m, {.executor = a->threads.executor(), .shapes = shapes});
+    const qtk::session session(std::move(m), {.executor = a->threads.executor(), .shapes = shapes});
     const std::chrono::duration<double, std::milli> start = clock::now() - begin;
     std::vector<qtk::any_tensor> outputs;
     std::vector<double> times;

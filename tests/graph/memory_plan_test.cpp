@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <limits>
 #include <qtk/graph/memory_plan.hpp>
 #include <random>
@@ -46,6 +47,34 @@ TEST_CASE("no two live buffers overlap, and the arena holds them all", "[graph]"
       for (std::size_t j = 0; j < i; ++j)
         if (buffers[i].size_bytes != 0 && buffers[j].size_bytes != 0)
           CHECK_FALSE(overlap(buffers[i], buffers[j]));
+    }
+  }
+}
+
+TEST_CASE("each buffer lies at the lowest gap between those alive with it", "[graph]") {
+  std::mt19937 random(11);
+  for (int round = 0; round < 100; ++round) {
+    std::vector<lifetime> buffers(1 + random() % 60);
+    for (lifetime& b : buffers) {
+      b.size_bytes = 1 + random() % 1000;
+      b.first = random() % 50;
+      b.last = b.first + random() % (round % 2 == 0 ? 3 : 50);
+    }
+    plan_memory(buffers);
+    std::vector<lifetime> order = buffers;
+    std::stable_sort(order.begin(), order.end(), [](const lifetime& a, const lifetime& b) {
+      return a.size_bytes > b.size_bytes;
+    });
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      lifetime at = order[i];
+      const auto fits = [&](std::size_t offset) {
+        at.offset = offset;
+        return std::none_of(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(i),
+                            [&](const lifetime& b) { return overlap(at, b); });
+      };
+      std::size_t lowest = 0;
+      while (!fits(lowest)) lowest += 64;
+      CHECK(order[i].offset == lowest);
     }
   }
 }

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <optional>
 #include <qtk/core/thread_pool.hpp>
 #include <qtk/ops/conv.hpp>
 #include <qtk/quantize.hpp>
@@ -48,7 +50,8 @@ tensor<fp32> matrix(const tensor<fp32>& w) {
 }
 
 template <class F>
-conv2d make(const tensor<F>& w, const geometry& g, compute how) {
+conv2d make(const tensor<F>& w, const geometry& g, compute how,
+            const std::optional<block_scale>& fixed = {}) {
   std::vector<packed_filters> groups;
   const std::size_t rows = w.rows() / g.groups;
   for (std::size_t i = 0; i < g.groups; ++i) {
@@ -62,7 +65,8 @@ conv2d make(const tensor<F>& w, const geometry& g, compute how) {
         tensor_view<const F>(w.view().row(i * rows), {rows, w.cols()}, F::quantized ? &q : nullptr),
         how);
   }
-  return conv2d(std::make_shared<const std::vector<packed_filters>>(std::move(groups)), g.window);
+  return conv2d(std::make_shared<const std::vector<packed_filters>>(std::move(groups)), g.window,
+                fixed);
 }
 
 tensor<fp32> run(const conv2d& conv, const tensor<fp32>& x, const epilogue& e,
@@ -133,6 +137,43 @@ TEST_CASE("conv2d does not depend on the number of threads", "[ops]") {
         }
       }
     }
+}
+
+TEST_CASE("short sequences of a batch, side by side, are what each is alone", "[ops]") {
+  const geometry sequences[] = {
+      {{37, 6, 1, 9}, {20, 6, 1, 3}, {1, 3, 1, 2, 1, 1, 0, 1, 0, 1}},
+      {{70, 5, 1, 4}, {33, 5, 1, 1}, {1, 1}},
+      {{40, 3, 1, 1}, {50, 3, 1, 3}, {1, 3, 1, 1, 1, 1, 0, 1, 0, 1}},
+      {{9, 1, 1, 40}, {7, 1, 1, 16}, {1, 16, 1, 8}},
+      {{17, 4, 3, 3}, {6, 2, 3, 3}, {3, 3}, 2},
+      {{8, 4, 1, 14}, {12, 2, 1, 3}, {1, 3, 1, 1, 1, 2}, 2},
+  };
+  for (const geometry& g : sequences) {
+    CAPTURE(g.x, g.w, g.groups);
+    const auto x = random_tensor(g.x, 1), w = random_tensor(g.w, 2);
+    const auto bias = random_tensor({g.w[0]}, 3);
+    const auto w8 = quantize<int8>(matrix(w), per_channel(0));
+    const conv2d real = make(matrix(w), g, compute::real);
+    const shape y = real.output_shape(g.x);
+    const auto residual = random_tensor(y, 4);
+    const epilogue e{.bias = bias.data(), .residual = residual.data(), .act = activation::relu};
+    CHECK(distance(run(real, x, e), naive_conv(x, w, g.window, g.groups, e)) < 1e-5);
+    for (const conv2d& conv : {real, make(w8, g, compute::integer, block_scale{0.02f, 130})}) {
+      const auto all = run(conv, x, e);
+      tensor<fp32> one({1, g.x[1], g.x[2], g.x[3]});
+      for (std::size_t b = 0; b < g.x[0]; ++b) {
+        std::copy_n(x.data() + b * one.elements(), one.elements(), one.data());
+        epilogue alone = e;
+        alone.residual += b * y.product(1, 4);
+        const auto part = run(conv, one, alone);
+        CHECK(std::equal(part.span().begin(), part.span().end(), all.data() + b * part.elements()));
+      }
+      for (const std::size_t threads : {2u, 3u}) {
+        thread_pool pool(threads);
+        CHECK(distance(run(conv, x, e, pool), all) == 0.0);
+      }
+    }
+  }
 }
 
 TEST_CASE("a window larger than its input is an error", "[ops]") {

@@ -1,4 +1,8 @@
+#include <cstdint>
+#include <limits>
 #include <qtk/ops/pool.hpp>
+#include <random>
+#include <vector>
 
 #include "support/catch.hpp"
 
@@ -33,4 +37,35 @@ TEST_CASE("dilation spreads the taps", "[ops]") {
   const std::vector<float> x{5, 9, 1, 8, 2};
   const window_2d w{1, 3, 1, 1, 1, 2};
   CHECK(pool(pool_kind::max, w, 1, 5, 1, 1, x) == std::vector<float>{5});
+}
+
+TEST_CASE("the largest of each window, NaN where one is in it", "[ops]") {
+  std::mt19937 random(3);
+  const auto pick = [&](std::size_t from, std::size_t to) { return from + random() % (to - from); };
+  for (int round = 0; round < 500; ++round) {
+    const window_2d w{pick(1, 5), pick(1, 5), pick(1, 5), pick(1, 6), pick(1, 3),
+                      pick(1, 4), pick(0, 2), pick(0, 3), pick(0, 2), pick(0, 3)};
+    const std::size_t h = pick(8, 14), width = pick(10, 27);
+    const std::size_t oh = w.out_height(h), ow = w.out_width(width);
+    std::vector<float> x(2 * h * width);
+    for (float& v : x)
+      v = random() % 60 == 0 ? std::numeric_limits<float>::quiet_NaN()
+                             : static_cast<float>(random() % 100);
+    const auto y = pool(pool_kind::max, w, h, width, oh, ow, x);
+    std::size_t wrong = 0;
+    for (std::size_t at = 0; at < y.size(); ++at) {
+      float most = -std::numeric_limits<float>::infinity();
+      for (std::size_t a = 0; a < w.kernel_h; ++a)
+        for (std::size_t b = 0; b < w.kernel_w; ++b) {
+          const std::size_t row = at / ow % oh * w.stride_h + a * w.dilation_h - w.pad_top,
+                            col = at % ow * w.stride_w + b * w.dilation_w - w.pad_left;
+          if (row >= h || col >= width) continue;  // also what wraps around
+          const float v = x[(at / (oh * ow) * h + row) * width + col];
+          if (v > most || v != v) most = v;
+        }
+      if (most != y[at] && (most == most || y[at] == y[at])) ++wrong;
+    }
+    CAPTURE(w.kernel_h, w.kernel_w, w.stride_w, w.dilation_w, w.pad_left, width);
+    CHECK(wrong == 0);
+  }
 }

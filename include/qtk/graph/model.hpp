@@ -146,7 +146,14 @@ struct model {
     return it == weights.end() ? nullptr : it->second.get();
   }
   void set_weight(std::string value, any_tensor t) {
-    weights.insert_or_assign(std::move(value), std::make_shared<const any_tensor>(std::move(t)));
+    weights.insert_or_assign(std::move(value), std::make_shared<any_tensor>(std::move(t)));
+  }
+  /// Takes the weight out of the model: without a copy where no other model shares it.
+  [[nodiscard]] any_tensor take_weight(const std::string& value) {
+    const weight w = std::move(weights.extract(value).mapped());
+    // Made by set_weight, and nobody else will read it.
+    if (w.use_count() == 1) return std::move(const_cast<any_tensor&>(*w));
+    return *w;
   }
 };
 

@@ -136,6 +136,8 @@ class execution_plan {
     const auto it = ids_.find(name);
     return it == ids_.end() ? nullptr : &values_[it->second].type;
   }
+  /// The elements of this weight are going: no step reads them any more.
+  void forget(const std::string& name) { values_[ids_.at(name)].constant = nullptr; }
   const value_type& output_type(std::size_t i) const { return values_[outputs_[i]].type; }
   /// Values that late steps make.
   std::size_t late_values() const noexcept { return late_values_; }

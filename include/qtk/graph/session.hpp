@@ -40,9 +40,9 @@ class session {
       : options_(options), model_(options.optimize ? optimize_to_run(std::move(m)) : std::move(m)) {
     const std::vector<shape> shapes =
         options.shapes.empty() ? input_shapes(model_, options.batch) : options.shapes;
-    absorb_weights(*plan(shapes));
-    plans_.clear();  // the first plan points to the tensors that are gone now
-    plan(shapes);    // cheap: weights stay packed
+    auto first = make_plan(shapes);
+    absorb_weights(*first);
+    plans_.emplace_back(shapes, std::move(first));
   }
   struct unbound {};
   /// Not bound to any shapes before the first run; all weights are kept.
@@ -62,12 +62,7 @@ class session {
     const std::lock_guard lock(mutex_);
     for (const auto& [shapes, p] : plans_)
       if (std::equal(shapes.begin(), shapes.end(), inputs.begin(), inputs.end())) return p;
-    auto made = std::make_shared<const execution_plan>(
-        model_, inputs,
-        execution_plan::options{.target = options_.target,
-                                .executor = options_.executor,
-                                .memory_limit = options_.memory_limit},
-        cache_);
+    std::shared_ptr<const execution_plan> made = make_plan(inputs);
     if (plans_.size() == max_plans) plans_.erase(plans_.begin());  // the oldest
     plans_.emplace_back(std::vector<shape>(inputs.begin(), inputs.end()), made);
     return made;
@@ -278,8 +273,17 @@ class session {
     std::vector<std::byte*> out_;
   };
 
+  [[nodiscard]] std::shared_ptr<execution_plan> make_plan(std::span<const shape> inputs) const {
+    return std::make_shared<execution_plan>(
+        model_, inputs,
+        execution_plan::options{.target = options_.target,
+                                .executor = options_.executor,
+                                .memory_limit = options_.memory_limit},
+        cache_);
+  }
+
   /// Gives up the tensors of weights that live on in packed form alone.
-  void absorb_weights(const execution_plan& p) {
+  void absorb_weights(execution_plan& p) {
     std::map<std::string, bool, std::less<>> kept;  // by weight that a step reads
     for (const execution_plan::step& s : p.steps())
       for (std::size_t i = 0; i < s.node->inputs.size(); ++i) {
@@ -294,6 +298,7 @@ class session {
       const auto it = model_.weights.find(name);
       if (keep || it == model_.weights.end()) continue;
       cache_.absorbed.emplace(name, value_type{it->second->dtype(), it->second->shape()});
+      p.forget(name);
       model_.weights.erase(it);
     }
   }

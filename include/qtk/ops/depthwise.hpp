@@ -69,7 +69,10 @@ class depthwise_layer {
     };
     auto* const task_scratch = scratch.take<std::byte>(0);
     const std::size_t channels = x_shape[1], scratch_bytes = per_task_bytes(x_shape, w);
-    for_image_parts(executor, x_shape[0], channels, 1,
+    // Reading and writing the image takes longer than multiplying.
+    const std::size_t tasks =
+        threads_for(executor, 0, (x_shape.elements() + y_shape.elements()) * sizeof(float));
+    for_image_parts(executor, tasks, x_shape[0], channels, 1,
                     [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
                       run_channels(args, x, {begin, end}, image * channels, y, codes,
                                    task_scratch + task * scratch_bytes);

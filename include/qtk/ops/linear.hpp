@@ -6,6 +6,7 @@
 
 #include "qtk/core/executor.hpp"
 #include "qtk/kernels/elementwise.hpp"
+#include "qtk/ops/batch.hpp"
 #include "qtk/ops/packed_weights.hpp"
 #include "qtk/quantize/scheme.hpp"
 
@@ -146,6 +147,9 @@ class linear {
                    .c = y,
                    .c_row_stride = ldy,
                    .out = out};
+    const std::size_t threads =
+        threads_for(executor, static_cast<double>(M) * static_cast<double>(args.N * args.K),
+                    weights_.size_bytes());
     if (x.codes != nullptr) {
       args.a = x.codes;
       args.a_scales = &fixed->scale;
@@ -153,7 +157,7 @@ class linear {
       args.a_scale_stride = 0;
     } else if (is_integer(kernel.op)) {
       const quantized_activations q(scratch, M, args.K);
-      const std::size_t chunk = rows_per_task(M, executor.concurrency());
+      const std::size_t chunk = rows_per_task(M, threads);
       executor(ceil_div(M, chunk), [&](std::size_t task) {
         const std::size_t end = std::min(M, (task + 1) * chunk);
         for (std::size_t m = task * chunk; m < end; ++m)
@@ -164,7 +168,7 @@ class linear {
       args.a_scales = q.scales;
       args.a_zero_points = kernel.op == gemm_op::u8_s8 ? q.zero_points : nullptr;
     }
-    const product_shares shares(kernel, M, args.N, executor.concurrency());
+    const product_shares shares(kernel, M, args.N, threads);
     auto* task_scratch = scratch.take<std::byte>(0);
     executor(shares.tasks(), [&](std::size_t task) {
       gemm_args part = args;

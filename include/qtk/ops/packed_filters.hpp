@@ -29,8 +29,11 @@ class packed_filters {
     O_ = w.shape()[0];
     K_ = group_size_ = w.shape()[1];
     if (how == compute::real) {
-      const tensor<fp32> values = dequantize(w);
-      pack({.O = O_, .K = K_, .data = values.data(), .group_size = K_});
+      const float* values = nullptr;  // fp32 is packed from where it lies
+      if constexpr (std::same_as<std::remove_const_t<F>, fp32>)
+        if (w.row_stride() == K_) values = w.data();
+      const tensor<fp32> copy = values != nullptr ? tensor<fp32>() : dequantize(w);
+      pack({.O = O_, .K = K_, .data = values != nullptr ? values : copy.data(), .group_size = K_});
     } else if constexpr (std::remove_const_t<F>::quantized) {
       QTK_CHECK(w.quantization() != nullptr, "packed_filters", "codes without scales");
       const row_scales q(*w.quantization(), w.shape());

@@ -5,6 +5,7 @@
 
 #include "qtk/core/executor.hpp"
 #include "qtk/kernels/gemm.hpp"
+#include "qtk/ops/batch.hpp"
 #include "qtk/ops/strided.hpp"
 
 namespace qtk::inline QTK_ABI {
@@ -42,7 +43,8 @@ class product_f32 {
   template <class A, class B, class C>
   void run(std::size_t batch, A&& a, B&& b, C&& c, std::byte* workspace,
            executor_ref executor) const {
-    const std::size_t concurrency = executor.concurrency();
+    const std::size_t concurrency =
+        threads_for(executor, static_cast<double>(batch * M_) * static_cast<double>(N_ * K_), 0);
     const std::size_t tasks = std::min(batch, concurrency);
     if (tasks == 0 || M_ == 0 || N_ == 0) return;
     std::byte* const scratch = workspace + tasks * packing_bytes();

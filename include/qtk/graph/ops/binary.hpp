@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/parts.hpp"
 #include "qtk/ops/binary.hpp"
 #include "qtk/ops/broadcast.hpp"
 
@@ -42,6 +43,34 @@ template <class Function>
   });
 }
 
+/// An operand, cut as the result y is along its first dimension of more than one.
+class cut_operand {
+ public:
+  cut_operand(const shape& operand, const shape& y) : dims_(operand) {
+    const std::size_t missing = y.rank() - operand.rank(), axis = axis_of(y);
+    if (axis < missing || axis == y.rank() || operand[axis - missing] == 1) return;
+    axis_ = axis - missing;
+    step_ = operand.product(axis_ + 1, operand.rank());
+  }
+  /// The dimension of y that is cut; its rank where there is none.
+  [[nodiscard]] static std::size_t axis_of(const shape& y) noexcept {
+    std::size_t axis = 0;
+    while (axis < y.rank() && y[axis] == 1) ++axis;
+    return axis;
+  }
+  /// Of so many of y's indices.
+  [[nodiscard]] shape dims(std::size_t count) const {
+    shape part = dims_;
+    if (step_ != 0) part[axis_] = count;
+    return part;
+  }
+  [[nodiscard]] std::size_t offset(std::size_t begin) const noexcept { return begin * step_; }
+
+ private:
+  shape dims_;
+  std::size_t axis_ = 0, step_ = 0;  // 0: read whole by each part
+};
+
 /// Add, Sub, Mul, Div, and Min, Max, Sum of any number of operands: from left to right.
 template <binary_op Op>
 bound_node bind_binary(const op_context& ctx) {
@@ -59,22 +88,32 @@ bound_node bind_binary(const op_context& ctx) {
       b.alias = 0;
       return b;
     }
-    b.run = [operands, y, &k = find_elementwise(ctx.target())](const node_buffers& io) {
-      T* const out = io.out<T>();
-      if (operands.size() == 2)
-        return binary<T>(Op, operands[0], io.in<T>(0), operands[1], io.in<T>(1), out, k);
-      // Operands may be wider than those before them: the first is spread over all of y.
-      map_broadcast(
-          y, out, [](T x) { return x; }, std::array<strides, 1>{broadcast_strides(operands[0], y)},
-          io.in<T>(0));
-      for (std::size_t i = 1; i < operands.size(); ++i)
-        binary<T>(Op, y, out, operands[i], io.in<T>(i), out, k);
-    };
     if (operands.size() == 2) {
+      const std::size_t axis = cut_operand::axis_of(y);
+      const bool whole = axis == y.rank();
+      b.run = [u = cut_operand(operands[0], y), v = cut_operand(operands[1], y),
+               extent = whole ? 1 : y[axis], step = whole ? 1 : y.product(axis + 1, y.rank()),
+               &k = find_elementwise(ctx.target())](const node_buffers& io) {
+        in_parts(io.executor, extent, step * sizeof(T), [&](std::size_t begin, std::size_t end) {
+          const std::size_t count = end - begin;
+          binary<T>(Op, u.dims(count), io.in<T>(0) + u.offset(begin), v.dims(count),
+                    io.in<T>(1) + v.offset(begin), io.out<T>() + begin * step, k);
+        });
+      };
       if (operands[0] == y)
         b.in_place = 0;
       else if (operands[1] == y)
         b.in_place = 1;
+    } else {
+      b.run = [operands, y, &k = find_elementwise(ctx.target())](const node_buffers& io) {
+        T* const out = io.out<T>();
+        // Operands may be wider than those before them: the first is spread over all of y.
+        map_broadcast(
+            y, out, [](T x) { return x; },
+            std::array<strides, 1>{broadcast_strides(operands[0], y)}, io.in<T>(0));
+        for (std::size_t i = 1; i < operands.size(); ++i)
+          binary<T>(Op, y, out, operands[i], io.in<T>(i), out, k);
+      };
     }
     count_work(b, ctx, static_cast<double>(operands.size() - 1));
     return b;

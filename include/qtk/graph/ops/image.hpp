@@ -2,6 +2,7 @@
 
 #include "qtk/graph/ops/common.hpp"
 #include "qtk/graph/ops/conv_nd.hpp"
+#include "qtk/graph/ops/parts.hpp"
 #include "qtk/graph/ops/pool_nd.hpp"
 #include "qtk/graph/ops/sample.hpp"
 #include "qtk/graph/ops/signal.hpp"
@@ -38,11 +39,16 @@ inline bound_node bind_pool(const op_context& ctx) {
                                                                   : pool_kind::average;
   bound_node b{.outputs = {{type, {x[0], x[1], oh, ow}}},
                .run = [kind, codes, w, x, oh, ow](const node_buffers& io) {
-                 if (codes)
-                   return max_pool_2d(w, x[0] * x[1], x[2], x[3], oh, ow, io.in<std::uint8_t>(0),
-                                      io.out<std::uint8_t>(), io.executor);
-                 pool_2d(kind, w, x[0] * x[1], x[2], x[3], oh, ow, io.in<float>(0), io.out<float>(),
-                         io.executor);
+                 const std::size_t plane = x[2] * x[3], out = oh * ow;
+                 in_parts(io.executor, x[0] * x[1], plane * (codes ? 1 : sizeof(float)),
+                          [&](std::size_t begin, std::size_t end) {
+                            if (codes)
+                              return max_pool_2d(w, end - begin, x[2], x[3], oh, ow,
+                                                 io.in<std::uint8_t>(0) + begin * plane,
+                                                 io.out<std::uint8_t>() + begin * out);
+                            pool_2d(kind, w, end - begin, x[2], x[3], oh, ow,
+                                    io.in<float>(0) + begin * plane, io.out<float>() + begin * out);
+                          });
                }};
   count_work(b, ctx, static_cast<double>(w.kernel_h * w.kernel_w));
   return b;

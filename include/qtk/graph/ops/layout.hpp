@@ -222,6 +222,7 @@ inline bound_node bind_slice(const op_context& ctx) {
     first += y[d] != 0 ? begin * from[d] : 0;
     from[d] *= step;
   }
+  if (y == x && from == row_major(x)) return renamed(ctx, y);
   return strided_copy(ctx, y, y, first, from, 0, row_major(y));
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/parts.hpp"
 #include "qtk/graph/ops/reduction.hpp"
 #include "qtk/kernels/elementwise.hpp"
 #include "qtk/ops/broadcast.hpp"
@@ -27,14 +28,16 @@ template <class Row>
                    [v, row](const node_buffers& io) {
                      const float* x = io.in<float>(0);
                      float* y = io.out<float>();
+                     if (v.inner == 1)
+                       return in_parts(io.executor, v.outer, 4 * v.count * sizeof(float),
+                                       [&](std::size_t begin, std::size_t end) {
+                                         for (std::size_t o = begin; o < end; ++o)
+                                           row(v.count, x + o * v.count, y + o * v.count);
+                                       });
                      auto* const column = reinterpret_cast<float*>(io.workspace);
                      for (std::size_t o = 0; o < v.outer; ++o)
                        for (std::size_t i = 0; i < v.inner; ++i) {
                          const std::size_t at = o * v.count * v.inner + i;
-                         if (v.inner == 1) {
-                           row(v.count, x + at, y + at);
-                           continue;
-                         }
                          for (std::size_t k = 0; k < v.count; ++k) column[k] = x[at + k * v.inner];
                          row(v.count, column, column);
                          for (std::size_t k = 0; k < v.count; ++k) y[at + k * v.inner] = column[k];

@@ -94,6 +94,63 @@ inline bound_node bind_space_to_depth(const op_context& ctx) {
                   {x[0], x[1] * s * s, x[2] / s, x[3] / s});
 }
 
+/// Neighbors in a row of the result that are neighbors in x, or all fill (from -1).
+struct index_run {
+  std::int64_t from;
+  std::size_t count;
+};
+[[nodiscard]] inline std::vector<index_run> runs_of(const std::vector<std::int64_t>& map) {
+  std::vector<index_run> runs;
+  for (const std::int64_t k : map) {
+    const std::int64_t next = runs.empty() || runs.back().from < 0
+                                  ? -1
+                                  : runs.back().from + static_cast<std::int64_t>(runs.back().count);
+    if (!runs.empty() && (k < 0 ? runs.back().from < 0 : k == next))
+      ++runs.back().count;
+    else
+      runs.push_back({std::max<std::int64_t>(k, -1), 1});
+  }
+  return runs;
+}
+
+/// Where each element of a result comes from: for each dimension but the last the index in x, or -1
+/// for the fill, and the runs of a row.
+struct index_maps {
+  std::vector<std::vector<std::int64_t>> outer;
+  std::vector<index_run> row;
+
+  void copy(const shape& x, const shape& y, std::size_t size, const std::byte* in, std::byte* out,
+            const std::vector<std::byte>& fill) const {
+    const strides own = row_major(x);
+    std::array<std::size_t, shape::max_rank> at{};
+    for (;;) {
+      std::ptrdiff_t start = 0;
+      bool inside = true;
+      for (std::size_t d = 0; d < outer.size(); ++d) {
+        const std::int64_t k = outer[d][at[d]];
+        inside = inside && k >= 0;
+        start += k * own[d];
+      }
+      for (const index_run& r : row) {
+        if (inside && r.from >= 0) {
+          const std::byte* from = in + (start + r.from) * static_cast<std::ptrdiff_t>(size);
+          if (size == 4 && r.count == 1)  // a fixed size becomes one load and one store
+            std::memcpy(out, from, 4);
+          else
+            std::memcpy(out, from, r.count * size);
+          out += r.count * size;
+        } else {
+          for (std::size_t i = 0; i < r.count; ++i, out += size)
+            std::memcpy(out, fill.data(), size);
+        }
+      }
+      std::size_t d = outer.size();
+      while (d-- > 0 && ++at[d] == y[d]) at[d] = 0;
+      if (d == static_cast<std::size_t>(-1)) return;
+    }
+  }
+};
+
 /// A result of shape y whose element at (i, j, ..) is that of x at (from(0, i), from(1, j), ..), or
 /// the fill where one of these is -1. from(d, i) is asked once for each index of each dimension.
 template <class From>
@@ -107,34 +164,22 @@ template <class From>
   if (fill.empty()) fill.resize(size);
   std::size_t bytes = 0;
   for (const std::size_t d : y)
-    bytes = checked_add(bytes, checked_mul(y.elements() == 0 ? 0 : d, sizeof(std::int64_t)));
+    bytes = checked_add(bytes, checked_mul(y.elements() == 0 ? 0 : d, sizeof(index_run)));
   ctx.expect_memory(bytes);
-  std::vector<std::vector<std::int64_t>> indices(y.rank());  // in x, by dimension
+  index_maps indices;
   for (std::size_t d = 0; y.elements() != 0 && d < y.rank(); ++d) {
-    indices[d].reserve(y[d]);
-    for (std::size_t i = 0; i < y[d]; ++i) indices[d].push_back(from(d, i));
+    std::vector<std::int64_t> map;
+    map.reserve(y[d]);
+    for (std::size_t i = 0; i < y[d]; ++i) map.push_back(from(d, i));
+    if (d + 1 < y.rank())
+      indices.outer.push_back(std::move(map));
+    else
+      indices.row = runs_of(map);
   }
+  if (y.rank() == 0) indices.row = {{0, 1}};
   const auto maps = hold(b, std::move(indices), bytes);
   b.run = [x, y, maps, fill = std::move(fill), size](const node_buffers& io) {
-    const strides own = row_major(x);
-    std::array<std::size_t, shape::max_rank> at{};
-    std::byte* out = io.outputs[0];
-    for (;;) {
-      std::ptrdiff_t offset = 0;
-      bool inside = true;
-      for (std::size_t d = 0; d < y.rank(); ++d) {
-        const std::int64_t k = (*maps)[d][at[d]];
-        inside = inside && k >= 0;
-        offset += k * own[d];
-      }
-      std::memcpy(out,
-                  inside ? io.inputs[0] + offset * static_cast<std::ptrdiff_t>(size) : fill.data(),
-                  size);
-      out += size;
-      std::size_t d = y.rank();
-      while (d-- > 0 && ++at[d] == y[d]) at[d] = 0;
-      if (d == static_cast<std::size_t>(-1)) return;
-    }
+    if (y.elements() != 0) maps->copy(x, y, size, io.inputs[0], io.outputs[0], fill);
   };
   return b;
 }

@@ -114,8 +114,8 @@ struct recurrent_weights {
   [[nodiscard]] std::size_t workspace_bytes(const recurrent_layer& l,
                                             std::size_t concurrency) const {
     return std::max({input.workspace_bytes(l.steps * l.batch, concurrency),
-                     state.workspace_bytes(l.batch),
-                     l.resets_first() ? after_reset.workspace_bytes(l.batch) : 0});
+                     state.workspace_bytes(l.batch, concurrency),
+                     l.resets_first() ? after_reset.workspace_bytes(l.batch, concurrency) : 0});
   }
 };
 
@@ -177,13 +177,14 @@ class recurrence {
     }
     const std::size_t stride = weights.state.weights().N();
     for (std::size_t s = 0; s < l.steps; ++s) {
-      weights.state.run(l.batch, h, H, products, stride, {.bias = r_bias}, scratch);
+      weights.state.run(l.batch, h, H, products, stride, {.bias = r_bias}, scratch, io.executor);
       if (l.resets_first()) {
         for (std::size_t b = 0; b < l.batch; ++b)
           if (s < length(b))
             update_and_reset(at(s, b), products + b * stride, h + b * H, reset + b * H);
         weights.after_reset.run(l.batch, reset, H, reset_products, H,
-                                {.bias = r_bias != nullptr ? r_bias + 2 * H : nullptr}, scratch);
+                                {.bias = r_bias != nullptr ? r_bias + 2 * H : nullptr}, scratch,
+                                io.executor);
       }
       for (std::size_t b = 0; b < l.batch; ++b) {
         if (s >= length(b)) continue;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "qtk/graph/ops/common.hpp"
+#include "qtk/graph/ops/parts.hpp"
 #include "qtk/ops/broadcast.hpp"
 
 /// Binders of operators that reduce over axes.
@@ -150,12 +151,25 @@ template <class Reduction, class T>
   bound_node b{.outputs = {{type, ctx.node().integer("keepdims", 1) != 0 ? kept : dropped}},
                .run =
                    [x, kept = kept, outputs, count](const node_buffers& io) {
-                     auto* const sums = reinterpret_cast<S*>(io.workspace);
-                     std::fill_n(sums, outputs, Reduction::template start<T>());
-                     for_each_reduced(x, kept, io.in<T>(0),
-                                      [&](T v, std::size_t at) { Reduction::fold(sums[at], v); });
-                     for (std::size_t i = 0; i < outputs; ++i)
-                       io.out<T>()[i] = Reduction::template finish<T>(sums[i], count);
+                     const auto part = [&](const shape& from, const shape& to, const T* in,
+                                           std::size_t first) {
+                       S* const sums = reinterpret_cast<S*>(io.workspace) + first;
+                       const std::size_t n = to.elements();
+                       std::fill_n(sums, n, Reduction::template start<T>());
+                       for_each_reduced(from, to, in,
+                                        [&](T v, std::size_t at) { Reduction::fold(sums[at], v); });
+                       for (std::size_t i = 0; i < n; ++i)
+                         io.out<T>()[first + i] = Reduction::template finish<T>(sums[i], count);
+                     };
+                     if (outputs == 0 || kept.rank() == 0 || kept[0] == 1)
+                       return part(x, kept, io.in<T>(0), 0);
+                     const std::size_t step = x.product(1, x.rank()), each = outputs / kept[0];
+                     in_parts(io.executor, kept[0], step * sizeof(T),
+                              [&](std::size_t begin, std::size_t end) {
+                                shape from = x, to = kept;
+                                from[0] = to[0] = end - begin;
+                                part(from, to, io.in<T>(0) + begin * step, begin * each);
+                              });
                    },
                .workspace_bytes = checked_mul(outputs, sizeof(S))};
   count_work(b, ctx, 0);

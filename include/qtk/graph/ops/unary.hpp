@@ -38,7 +38,9 @@ template <class T, class Out, class Function>
                    [n, f](const node_buffers& io) {
                      const T* x = io.in<T>(0);
                      Out* y = io.out<Out>();
-                     for (std::size_t i = 0; i < n; ++i) y[i] = f(x[i]);
+                     in_parts(io.executor, n, sizeof(T), [&](std::size_t begin, std::size_t end) {
+                       for (std::size_t i = begin; i < end; ++i) y[i] = f(x[i]);
+                     });
                    },
                .in_place = out == ctx.in(0).type ? std::optional<std::size_t>(0) : std::nullopt};
   count_work(b, ctx, 1);

@@ -47,6 +47,7 @@ inline void take_over(node& layer, node& fused, std::vector<bool>& gone, const m
 ///   y = gamma * (conv(x, w) + b - mean) / sqrt(var + eps) + beta
 ///     = conv(x, w * g) + (b - mean) * g + beta,   g = gamma / sqrt(var + eps), in double
 inline model fuse_batch_norm(model m) {
+  if (!has_any(m, {"BatchNormalization"})) return m;
   std::vector<bool> gone(m.nodes.size());
   const value_uses uses(m);
   value_names names(m);
@@ -177,16 +178,19 @@ inline model fuse_factor(model m) {
 /// Add of another value of the same shape behind a layer becomes its residual: the sum happens
 /// while the tile is in registers. Of two layers that meet in an Add, the later one takes it.
 inline model fuse_residual(model m) {
+  if (!has_any(m, {"Add"})) return m;
   std::vector<bool> gone(m.nodes.size());
   const value_uses uses(m);
-  const bool any =
-      std::any_of(m.nodes.begin(), m.nodes.end(), [](const node& n) { return n.is("Add"); });
-  if (!any) return m;
   // Of the same shape at one binding of the symbols may be chance: [1, 3] is [N, 3] of one sample.
   const model typed = m;
-  const execution_plan types[] = {infer_types(typed, 2, 64), infer_types(typed, 3, 96)};
+  std::vector<execution_plan> types;  // where somebody asks
   const auto same_type = [&](const std::string& a, const std::string& b) {
-    return std::all_of(std::begin(types), std::end(types), [&](const execution_plan& t) {
+    if (types.empty()) {
+      types.reserve(2);
+      types.push_back(infer_types(typed, 2, 64));
+      types.push_back(infer_types(typed, 3, 96));
+    }
+    return std::all_of(types.begin(), types.end(), [&](const execution_plan& t) {
       const value_type *x = t.type_of(a), *y = t.type_of(b);
       return x != nullptr && y != nullptr && *x == *y;
     });

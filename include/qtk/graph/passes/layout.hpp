@@ -306,9 +306,7 @@ class layout_mover {
 /// Moves Transpose and Squeeze behind functions of each element and into reductions, so that pairs
 /// of them cancel and layers meet what follows them.
 inline model move_layouts(model m) {
-  const bool any = std::any_of(m.nodes.begin(), m.nodes.end(),
-                               [](const node& n) { return n.is("Transpose") || n.is("Squeeze"); });
-  return any ? detail::layout_mover(std::move(m)).run() : m;
+  return has_any(m, {"Transpose", "Squeeze"}) ? detail::layout_mover(std::move(m)).run() : m;
 }
 
 }  // namespace qtk::inline QTK_ABI::passes

@@ -25,8 +25,11 @@ template <storage_format F>
 [[nodiscard]] tensor<F> transposed(const tensor<F>& t) {
   const std::size_t rows = t.shape()[0], cols = t.shape()[1];
   tensor<F> out({cols, rows});
-  for (std::size_t r = 0; r < rows; ++r)
-    for (std::size_t c = 0; c < cols; ++c) out.view().set(c, r, t.at(r, c));
+  constexpr std::size_t block = 16;  // lines of both sides stay in the cache
+  const tensor_view<F> to = out.view();
+  for (std::size_t first = 0; first < cols; first += block)
+    for (std::size_t r = 0; r < rows; ++r)
+      for (std::size_t c = first; c < std::min(first + block, cols); ++c) to.set(c, r, t.at(r, c));
   if (!t.quantization().scales.empty()) {
     const quantization& q = t.quantization();
     const std::size_t grid_rows = ceil_div(rows, q.block[0]),
@@ -44,10 +47,14 @@ template <storage_format F>
 
 /// The same elements as the matrix (first dimension, all others): convolution weights.
 template <storage_format F>
-[[nodiscard]] tensor<F> as_matrix(const tensor<F>& t) {
-  const shape& s = t.shape();
+[[nodiscard]] tensor<F> as_matrix(tensor<F> t) {
+  const shape s = t.shape();
   if (s.rank() == 2) return t;
   const shape matrix{s[0], s.product(1, s.rank())};
+  if (!F::packed && t.quantization().scales.empty()) {
+    t.reshape(matrix);
+    return t;
+  }
   tensor<F> out(matrix);
   if constexpr (!F::packed) {
     std::copy_n(t.data(), t.elements(), out.data());
@@ -206,8 +213,10 @@ class layer_lowering {
         dynamic_ && w.visit([]<class F>(const tensor<F>&) { return F::quantized; });
     auto [at, first] = matrices_.try_emplace({source, turn});
     if (first) {
-      any_tensor matrix;
-      w.visit([&](const auto& t) { matrix = turn ? any_tensor(transposed(t)) : as_matrix(t); });
+      const auto reader = uses_.only_reader(source);
+      any_tensor matrix =
+          reader && &m_.nodes[*reader] == &n ? m_.take_weight(source) : *m_.find_weight(source);
+      matrix.visit([&](auto& t) { t = turn ? transposed(t) : as_matrix(std::move(t)); });
       at->second = names_.fresh(source + (turn ? ":nk" : ":matrix"));
       m_.set_weight(at->second, std::move(matrix));
     }

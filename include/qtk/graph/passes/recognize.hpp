@@ -132,6 +132,7 @@ class parts {
 
 /// 0.5 * x * (1 + erf(x / sqrt(2))), its factors in any order, and the form with tanh.
 inline model fuse_gelu(model m) {
+  if (!has_any(m, {"Erf", "Tanh"})) return m;
   const model before = m;
   const detail::parts p(before);
   for (node& n : m.nodes) {
@@ -309,13 +310,12 @@ class norm_recognition {
 /// (x - mean) / sqrt(variance + epsilon) * scale + bias along one axis, also with the product
 /// distributed over the difference.
 inline model fuse_layer_norm(model m) {
-  const bool any =
-      std::any_of(m.nodes.begin(), m.nodes.end(), [](const node& n) { return n.is("ReduceMean"); });
-  return any ? detail::norm_recognition(std::move(m)).run() : m;
+  return has_any(m, {"ReduceMean"}) ? detail::norm_recognition(std::move(m)).run() : m;
 }
 
 /// Linear of OneHot reads rows of the weights.
 inline model fuse_lookup(model m) {
+  if (!has_any(m, {"OneHot"})) return m;
   const model before = m;
   const detail::parts p(before);
   value_names names(m);

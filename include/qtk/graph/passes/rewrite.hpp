@@ -1,13 +1,23 @@
 #pragma once
 
+#include <algorithm>
+#include <initializer_list>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "qtk/graph/model.hpp"
 
 /// What passes share: names for new values, removing nodes.
 namespace qtk::inline QTK_ABI::passes {
+
+/// Whether the model has one of these operators of ONNX: passes that find none do nothing.
+[[nodiscard]] inline bool has_any(const model& m, std::initializer_list<std::string_view> ops) {
+  return std::any_of(m.nodes.begin(), m.nodes.end(), [&](const node& n) {
+    return n.domain.empty() && std::find(ops.begin(), ops.end(), n.op) != ops.end();
+  });
+}
 
 /// Removes the nodes marked in `gone`.
 inline void erase_nodes(model& m, const std::vector<bool>& gone) {
