@@ -48,10 +48,9 @@ inline std::size_t regular_file_size(const std::string& path) {
 }  // namespace detail
 
 /// `size` bytes from `offset`, both checked against the file's size before anything is allocated.
-/// qtk::error names a file that is missing, a directory, a device, too short or unreadable. `Bytes`
-/// is what holds them: qtk::buffer takes large pages for large files.
-template <class Bytes = std::vector<std::byte>>
-[[nodiscard]] Bytes read_file_range(const std::string& path, std::size_t offset, std::size_t size) {
+/// qtk::error names a file that is missing, a directory, a device, too short or unreadable.
+[[nodiscard]] inline std::vector<std::byte> read_file_range(const std::string& path,
+                                                            std::size_t offset, std::size_t size) {
   const std::size_t total = detail::regular_file_size(path);
   QTK_CHECK(offset <= total && size <= total - offset, path, size, " bytes at ", offset,
             " of a file of ", total);
@@ -59,7 +58,7 @@ template <class Bytes = std::vector<std::byte>>
   QTK_CHECK(file.stream != nullptr, path, std::strerror(errno));
   QTK_CHECK(fseeko(file.stream, static_cast<off_t>(offset), SEEK_SET) == 0, path,
             std::strerror(errno));
-  Bytes bytes(size);
+  std::vector<std::byte> bytes(size);
   // A file that shrinks meanwhile reads short.
   QTK_CHECK(std::fread(bytes.data(), 1, size, file.stream) == size, path, "cannot read ", size,
             " bytes");
@@ -67,11 +66,10 @@ template <class Bytes = std::vector<std::byte>>
 }
 
 /// A whole file of at most `limit` bytes; qtk::error as read_file_range, and where it is larger.
-template <class Bytes = std::vector<std::byte>>
-[[nodiscard]] Bytes read_file(const std::string& path, std::size_t limit) {
+[[nodiscard]] inline std::vector<std::byte> read_file(const std::string& path, std::size_t limit) {
   const std::size_t size = detail::regular_file_size(path);
   QTK_CHECK(size <= limit, path, size, " bytes, the limit is ", limit);
-  return read_file_range<Bytes>(path, 0, size);
+  return read_file_range(path, 0, size);
 }
 
 /// A file as the system pages it in, to be read only. What others write to it while it is mapped
