@@ -155,10 +155,18 @@ class mutator {
     constexpr const char* integers[] = {
         "axis",       "group",     "keepdims",  "to",
         "transA",     "transB",    "ceil_mode", "count_include_pad",
-        "block_size", "allowzero", "value_int", "select_last_index"};
+        "block_size", "allowzero", "value_int", "select_last_index",
+        "blocksize",  "size",      "k",         "hidden_size",
+        "onesided",   "inverse",   "antialias", "sampling_ratio",
+        "upper",      "largest",   "sorted",    "num_scan_inputs",
+        "layout",     "exclusive", "num_heads", "linear_before_reset"};
     constexpr const char* numbers[] = {"alpha", "beta",  "epsilon",    "min",
                                        "max",   "value", "value_float"};
-    constexpr const char* pads[] = {"SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET", ""};
+    constexpr const char* texts[] = {"auto_pad", "mode", "direction", "equation", "reduction"};
+    constexpr const char* words[] = {
+        "SAME_UPPER",    "SAME_LOWER", "VALID",     "NOTSET", "",        "nearest", "linear",
+        "cubic",         "reflect",    "wrap",      "edge",   "reverse", "add",     "mul",
+        "bidirectional", "ij,jk->ik",  "...i->...", "ii->i",  "CRD"};
     const std::size_t what = below(10);
     if (what < 4) {
       std::vector<std::int64_t> v(below(6));
@@ -169,7 +177,8 @@ class mutator {
     } else if (what < 8) {
       n.attributes.insert_or_assign(numbers[below(std::size(numbers))], number());
     } else if (what < 9) {
-      n.attributes.insert_or_assign("auto_pad", std::string(pads[below(std::size(pads))]));
+      n.attributes.insert_or_assign(texts[below(std::size(texts))],
+                                    std::string(words[below(std::size(words))]));
     } else if (!n.attributes.empty()) {
       n.attributes.erase(n.attributes.begin());
     } else {
