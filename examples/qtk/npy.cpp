@@ -1,8 +1,10 @@
 #include "npy.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <optional>
 #include <qtk/core/file.hpp>
 
 namespace qtk_cli {
@@ -67,6 +69,27 @@ qtk::any_tensor parse_npy(std::span<const std::byte> b, const std::string& where
 
 qtk::any_tensor load_npy(const std::string& path) {
   return parse_npy(qtk::read_file(path, std::size_t{4} << 30), path);
+}
+
+std::vector<qtk::any_tensor> load_inputs(const qtk::model& m,
+                                         const std::vector<std::string>& given) {
+  std::vector<std::optional<qtk::any_tensor>> found(m.inputs.size());
+  for (const std::string& word : given) {
+    const std::size_t equals = word.find('=');
+    const auto named = std::find_if(m.inputs.begin(), m.inputs.end(), [&](const auto& v) {
+      return equals != std::string::npos && v.name == word.substr(0, equals);
+    });
+    auto at = found.begin() + (named - m.inputs.begin());
+    if (named == m.inputs.end()) at = std::find(found.begin(), found.end(), std::nullopt);
+    QTK_CHECK(at != found.end(), "--input", "'", word, "' is one more than the model has");
+    *at = load_npy(named == m.inputs.end() ? word : word.substr(equals + 1));
+  }
+  std::vector<qtk::any_tensor> inputs;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    QTK_CHECK(found[i], "--input", "none for '", m.inputs[i].name, "', ", m.inputs[i]);
+    inputs.push_back(*std::move(found[i]));
+  }
+  return inputs;
 }
 
 std::string to_npy(const qtk::any_tensor& t) {

@@ -7,6 +7,7 @@
 
 #include "evaluate.hpp"
 #include "formats.hpp"
+#include "npy.hpp"
 #include "options.hpp"
 
 namespace qtk_cli {
@@ -24,6 +25,7 @@ void add_profile(CLI::App& app) {
   struct arguments {
     std::string model, format = "fp32", trace;
     std::vector<std::size_t> dims;
+    std::vector<std::string> inputs;
     thread_option threads;
     std::size_t batch = 1, runs = 20;
   };
@@ -35,6 +37,8 @@ void add_profile(CLI::App& app) {
       ->capture_default_str()
       ->check(CLI::Range(1, 4096));
   command->add_option("--shape", a->dims, "of the one input, such as 1,3,224,224")->delimiter(',');
+  command->add_option("--input", a->inputs, "[NAME=]FILE.npy, one for each input of the model")
+      ->excludes("--shape", "--batch");
   command->add_option("--runs", a->runs, "runs to add up")
       ->capture_default_str()
       ->check(CLI::Range(1, 10000));
@@ -46,11 +50,17 @@ void add_profile(CLI::App& app) {
     QTK_CHECK(a->dims.empty() || m.inputs.size() == 1, "--shape", "for a model of ",
               m.inputs.size(), " inputs");
     QTK_CHECK(a->dims.size() <= qtk::shape::max_rank, "--shape", a->dims.size(), " dimensions");
-    const std::vector<qtk::shape> shapes = a->dims.empty()
-                                               ? qtk::input_shapes(m, allowed_batch(m, a->batch))
-                                               : std::vector{shape_of(a->dims)};
+    std::vector<qtk::any_tensor> inputs;
+    std::vector<qtk::shape> shapes;
+    if (!a->inputs.empty()) {
+      inputs = load_inputs(m, a->inputs);
+      for (const qtk::any_tensor& t : inputs) shapes.push_back(t.shape());
+    } else {
+      shapes = a->dims.empty() ? qtk::input_shapes(m, allowed_batch(m, a->batch))
+                               : std::vector{shape_of(a->dims)};
+      inputs = random_inputs(m, shapes);
+    }
     const qtk::session session(m, {.executor = a->threads.executor(), .shapes = shapes});
-    const auto inputs = random_inputs(session.graph(), shapes);
     const qtk::profile::peaks peaks = qtk::measure_peaks(session.target(), a->threads.executor());
     for (int i = 0; i < 3; ++i) static_cast<void>(session.run(inputs));
     qtk::profile::enable();
