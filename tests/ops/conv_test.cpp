@@ -38,6 +38,13 @@ const geometry cases[] = {
     {{1, 8, 5, 5}, {12, 4, 3, 3}, window(3, 2, 1), 2},
     {{1, 3, 4, 6}, {7, 3, 4, 6}, {4, 6}},
     {{1, 2, 3, 3}, {4, 2, 3, 3}, {3, 3, 1, 1, 1, 1, 2, 0, 0, 1}},
+    {{2, 8, 15, 17}, {20, 8, 3, 3}, window(3, 1, 1)},
+    {{1, 16, 12, 33}, {20, 8, 3, 3}, {3, 3, 1, 1, 1, 1, 0, 2, 1, 0}, 2},
+    {{1, 40, 3, 3}, {9, 40, 3, 3}, window(3, 1, 0)},
+    {{2, 4, 60, 90}, {8, 4, 5, 5}, window(5, 1, 2)},
+    {{1, 3, 31, 45}, {13, 3, 7, 7}, window(7, 3, 3)},
+    {{1, 12, 50, 70}, {6, 12, 5, 3}, {5, 3, 2, 1, 1, 2, 2, 0, 1, 4}},
+    {{1, 64, 28, 31}, {5, 64, 3, 3}, window(3, 2, 1)},
 };
 
 /// Weights as the matrix (O, C / groups * kh * kw).
@@ -120,6 +127,7 @@ TEST_CASE("conv2d does not depend on the number of threads", "[ops]") {
   for (const std::size_t batch : {1u, 2u, 5u})
     for (const geometry& g : {geometry{{batch, 8, 12, 12}, {20, 8, 3, 3}, window(3, 1, 1)},
                               geometry{{batch, 8, 5, 5}, {70, 8, 3, 3}, window(3, 1, 1)},
+                              geometry{{batch, 4, 60, 90}, {9, 4, 5, 5}, window(5, 2, 2)},
                               geometry{{batch, 8, 13, 13}, {40, 8, 1, 1}, window(1, 2, 0)},
                               geometry{{batch, 6, 11, 11}, {8, 3, 3, 3}, window(3, 2, 2, 2), 2},
                               geometry{{batch, 9, 12, 12}, {9, 1, 3, 3}, window(3, 2, 1), 9}}) {

@@ -9,6 +9,8 @@
 
 #include "qtk/ops/batch.hpp"
 #include "qtk/ops/depthwise.hpp"
+#include "qtk/ops/direct.hpp"
+#include "qtk/ops/winograd.hpp"
 
 namespace qtk::inline QTK_ABI {
 
@@ -30,7 +32,11 @@ class conv2d {
       QTK_CHECK(
           taps != 0 && g.K() % taps == 0 && g.O() == groups_[0].O() && g.K() == groups_[0].K(),
           "conv2d", "weights (", g.O(), ", ", g.K(), ") for a window of ", taps);
-    if (depthwise_layer::serves(groups_, taps)) depthwise_.emplace(groups_, fixed_);
+    if (depthwise_layer::serves(groups_, taps))
+      depthwise_.emplace(groups_, fixed_);
+    else if (winograd_layer::serves(groups_, window))
+      winograd_.emplace(groups_);
+    if (!depthwise_ && direct_layer::serves(groups_, window)) direct_.emplace(groups_, window);
   }
 
   const window_2d& window() const noexcept { return window_; }
@@ -41,8 +47,10 @@ class conv2d {
     isa target;
   };
   kernel_id kernel() const noexcept {
-    return depthwise_ ? kernel_id{depthwise_->kernel().name, depthwise_->kernel().target}
-                      : kernel_id{groups_[0].kernel().name, groups_[0].kernel().target};
+    const auto id = [](const auto& kernel) { return kernel_id{kernel.name, kernel.target}; };
+    return depthwise_  ? id(depthwise_->kernel())
+           : winograd_ ? id(winograd_->kernel())
+                       : id(groups_[0].kernel());
   }
   std::size_t groups() const noexcept { return groups_.size(); }
   std::size_t in_channels() const noexcept { return groups_.size() * group_channels(); }
@@ -50,7 +58,8 @@ class conv2d {
   std::size_t packed_bytes() const noexcept {
     std::size_t n = 0;
     for (const packed_filters& g : groups_) n += g.size_bytes();
-    return n + (depthwise_ ? depthwise_->size_bytes() : 0);
+    return n + (depthwise_ ? depthwise_->size_bytes() : 0) +
+           (winograd_ ? winograd_->size_bytes() : 0);
   }
 
   [[nodiscard]] shape output_shape(const shape& x) const {
@@ -67,8 +76,10 @@ class conv2d {
 
   /// qtk::error where output_shape() has one.
   [[nodiscard]] std::size_t workspace_bytes(const shape& x, std::size_t concurrency = 1) const {
-    static_cast<void>(output_shape(x));
+    const shape y = output_shape(x);
     if (depthwise_) return depthwise_->workspace_bytes(x, window_, concurrency);
+    if (winograd_ && winograd_->pays(y)) return winograd_->workspace_bytes(y, concurrency);
+    if (direct_ && direct_->pays(x)) return direct_->workspace_bytes(x, concurrency);
     return workspace_cursor::aligned(layout().packed_k * sizeof(std::size_t)) +
            concurrency * per_task_bytes(x);
   }
@@ -79,6 +90,10 @@ class conv2d {
     const shape y_shape = output_shape(x_shape);
     if (depthwise_)
       return depthwise_->run(x_shape, y_shape, window_, x, y, out, workspace, executor);
+    if (winograd_ && winograd_->pays(y_shape))
+      return winograd_->run(x_shape, y_shape, window_, x, y, out, workspace, executor);
+    if (direct_ && direct_->pays(x_shape))
+      return direct_->run(x_shape, x, y, out, workspace, executor);
     const std::size_t pixels = y_shape[2] * y_shape[3];
     workspace_cursor scratch(workspace);
     auto* const offsets = scratch.take<std::size_t>(layout().packed_k);
@@ -207,6 +222,8 @@ class conv2d {
   window_2d window_;
   std::optional<block_scale> fixed_;
   std::optional<depthwise_layer> depthwise_;
+  std::optional<winograd_layer> winograd_;
+  std::optional<direct_layer> direct_;
 };
 
 }  // namespace qtk::inline QTK_ABI
