@@ -77,7 +77,10 @@ struct problem {
     return all;
   }
   conv_args args() const {
-    conv_args a{.pixel_end = pixels, .out_width = g.width, .row_step = row_step};
+    // Rows without a gap between them are one row, which fp32 reads in place.
+    conv_args a{.pixel_end = pixels,
+                .out_width = row_step == g.width ? pixels : g.width,
+                .row_step = row_step};
     a.image = op == conv_op::f32 ? static_cast<const void*>(image.data()) : codes.data();
     a.image_size = image.size();
     a.image_scale = 0.03f;
@@ -281,4 +284,55 @@ TEST_CASE("an ISA without a convolution of its own is served by one below", "[co
       CHECK(k.target <= target);
       CHECK((supported(k.target) || !supported(target)));
     }
+}
+
+TEST_CASE("an image is spread out for a window on every ISA", "[conv]") {
+  std::mt19937 random(7);
+  const auto pick = [&](std::size_t lo, std::size_t hi) { return lo + random() % (hi - lo + 1); };
+  for (int repeat = 0; repeat < 200; ++repeat) {
+    const std::size_t kernel_h = pick(1, 5);
+    conv_spread s{.channels = pick(0, 3),
+                  .height = pick(1, 12),
+                  .width = pick(1, 70),
+                  .kernel_w = pick(1, 5),
+                  .dilation_w = pick(1, 2),
+                  .stride_h = pick(1, 3),
+                  .stride_w = pick(1, 3),
+                  .pad_top = pick(0, 3),
+                  .pad_left = pick(0, 6)};
+    const std::size_t right = pick(0, 6), reach = (s.kernel_w - 1) * s.dilation_w;
+    const std::size_t columns = s.width + s.pad_left + right;
+    if (columns <= reach) continue;
+    s.first_row = pick(0, s.height + 3);
+    s.phases = std::min(s.stride_h, kernel_h);
+    s.rows = pick(1, 6);
+    s.out_width = (columns - reach - 1) / s.stride_w + 1;
+    s.phase = ceil_div(columns, s.stride_w);
+    const exact<float> image(s.channels * s.height * s.width);
+    for (float& x : image) x = static_cast<float>(random() % 1000 + 1);
+    s.image = image.data();
+    exact<float> expected(s.channels * s.kernel_w * s.phases * s.rows * s.out_width);
+    float* to = expected.data();
+    for (std::size_t c = 0; c < s.channels; ++c)
+      for (std::size_t j = 0; j < s.kernel_w; ++j)
+        for (std::size_t p = 0; p < s.phases; ++p)
+          for (std::size_t r = 0; r < s.rows; ++r)
+            for (std::size_t x = 0; x < s.out_width; ++x) {
+              const std::size_t h = s.first_row + r * s.stride_h + p - s.pad_top;  // wraps
+              const std::size_t w = x * s.stride_w + j * s.dilation_w - s.pad_left;
+              *to++ = h < s.height && w < s.width ? image[(c * s.height + h) * s.width + w] : 0.0f;
+            }
+    for (const isa target : isas_under_test()) {
+      const conv_kernel& kernel = find_conv(conv_op::f32, target);
+      if (kernel.spread == nullptr) continue;
+      exact<float> planes(expected.size() + kernel.nr), scratch(spread_scratch(s, kernel.nr));
+      std::fill(scratch.begin(), scratch.end(), 7.0f);
+      s.planes = planes.data();
+      s.scratch = scratch.data();
+      kernel.spread(s);
+      INFO(kernel.name << ", " << s.height << " x " << s.width << ", stride " << s.stride_h << " "
+                       << s.stride_w);
+      CHECK(std::equal(expected.begin(), expected.end(), planes.begin()));
+    }
+  }
 }

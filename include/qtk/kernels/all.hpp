@@ -8,3 +8,4 @@
 #include "qtk/kernels/depthwise_table.hpp"
 #include "qtk/kernels/elementwise_table.hpp"
 #include "qtk/kernels/gemm_table.hpp"
+#include "qtk/kernels/winograd_table.hpp"

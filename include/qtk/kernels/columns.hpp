@@ -22,6 +22,9 @@ class column_packer {
     return (packed_k + Kr) * Nr;  // a step more: copies of Nr pixels run over the end
   }
 
+  /// The largest of the offsets.
+  [[nodiscard]] std::size_t furthest() const noexcept { return furthest_; }
+
   /// Pixels [pixel, pixel + Nr) as far as they exist; what is beyond is anything.
   void pack(std::size_t pixel, T* out) const noexcept {
     pixel_run runs[Nr];

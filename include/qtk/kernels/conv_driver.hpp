@@ -43,7 +43,8 @@ struct filter_layout : k_layout {
 /// A kernel is what gemm_driver takes, for f32_f32 or u8_s8. Its rows hold int16 and its panels
 /// int8, or its rows int8 and its panels uint8: which of them decides `signed_image`.
 /// `Parts` pack pixels and, if they have finish(), store tiles: see conv_plain.
-template <class Kernel, class Parts = conv_plain<Kernel::nr, Kernel::kr>>
+/// `Rows`, where the kernel has run_rows, spreads images that needn't be packed; void: it hasn't.
+template <class Kernel, class Parts = conv_plain<Kernel::nr, Kernel::kr>, class Rows = void>
 class conv_driver {
  public:
   using layout_type = filter_layout<Kernel>;
@@ -60,6 +61,7 @@ class conv_driver {
     Parts::one_pixel(t, x, std::size_t{}, s);
   };
   static constexpr std::size_t few_pixels = 4;
+  static constexpr bool unpacked = !std::is_void_v<Rows>;
   static_assert(Kernel::order(1, 0) == kr && (kr == 1 || Kernel::order(0, 1) == 1));
 
   static std::size_t packed_bytes(std::size_t O, std::size_t K, std::size_t group_size) noexcept {
@@ -166,12 +168,24 @@ class conv_driver {
     return wide * std::max<std::size_t>(1, block / (wide * panel_bytes(layout)));
   }
 
+  /// Of `count` panels from `pixel` on, those at the beginning that may be read where they are.
+  [[nodiscard]] std::size_t in_place(const packer_type& packer, std::size_t pixel,
+                                     std::size_t count) const noexcept {
+    const std::size_t taken = packer.furthest() + pixel;
+    if (!unpacked || args_.out_width < args_.pixel_end || taken >= args_.image_size) return 0;
+    return std::min(count, (args_.image_size - taken) / nr);
+  }
+
   void run_blocks() noexcept {
     const packer_type packer(args_, layout_.packed_k);
     const std::size_t block = block_panels(layout_), bytes = panel_bytes(layout_);
     for (std::size_t pixel = args_.pixel_begin; pixel < args_.pixel_end; pixel += block * nr) {
       std::size_t count = std::min(block, ceil_div(args_.pixel_end - pixel, nr));
-      for (std::size_t p = 0; p < count; ++p)
+      std::size_t unpacked_count = in_place(packer, pixel, count);
+      if constexpr (by_pixel)
+        unpacked_count =
+            std::min(unpacked_count, (args_.pixel_end - pixel + nr - few_pixels - 1) / nr);
+      for (std::size_t p = unpacked_count; p < count; ++p)
         packer.pack(pixel + p * nr, reinterpret_cast<pixel_type*>(panels_ + p * bytes));
       const std::size_t wide = wide_panels(layout_);
       if constexpr (by_pixel) {
@@ -183,8 +197,9 @@ class conv_driver {
       }
       for (std::size_t t = args_.tile_begin; t < last_tile_; ++t)
         for (std::size_t p = 0, n; p < count; p += n) {
-          n = p + wide <= count ? wide : 1;
-          run_tile(t, panels_ + p * bytes, n, pixel + p * nr);
+          const bool in_place = p < unpacked_count;
+          n = p + wide <= (in_place ? unpacked_count : count) ? wide : 1;
+          run_tile(t, in_place ? nullptr : panels_ + p * bytes, n, pixel + p * nr);
         }
     }
   }
@@ -217,13 +232,20 @@ class conv_driver {
     }
   }
 
+  /// `panels`: null where pixels are read in place.
   void run_tile(std::size_t t, const std::byte* panels, std::size_t count,
                 std::size_t pixel) noexcept {
     const std::size_t first = layout_.tiles.begin(t), rows = layout_.tiles.height(t);
     const a_packed* const a = tiles_ + first * layout_.packed_k;
-    const auto microkernel = microkernels<Kernel, mr>[count == 1                ? 0
-                                                      : layout_.tiles.count > 1 ? 1
-                                                                                : 2][rows - 1];
+    const std::size_t width = count == 1 ? 0 : layout_.tiles.count > 1 ? 1 : 2;
+    auto microkernel = microkernels<Kernel, mr>[width][rows - 1];
+    const std::size_t* offsets = nullptr;
+    if constexpr (unpacked)
+      if (panels == nullptr) {
+        microkernel = microkernels<unpacked_kernel<Kernel>, mr>[width][rows - 1];
+        panels = reinterpret_cast<const std::byte*>(static_cast<const float*>(args_.image) + pixel);
+        offsets = args_.offsets;
+      }
     for (std::size_t i = 0; i < rows; ++i) {
       // What is stored last may be far away: fetched while the tile is computed.
       const std::size_t at = (first + i) * args_.y_stride + pixel;
@@ -234,7 +256,8 @@ class conv_driver {
         for (std::size_t j = 0; j < count * nr; j += 16) __builtin_prefetch(args_.y + at + j, 1);
     }
     alignas(64) sum_type sums[max_tile_sums<Kernel>];
-    gemm_tile<a_packed, sum_type> tile{.panel_bytes = panel_bytes(layout_), .c = sums};
+    gemm_tile<a_packed, sum_type> tile{
+        .offsets = offsets, .panel_bytes = panel_bytes(layout_), .c = sums};
     if (layout_.groups == 1) {
       tile.a = a;
       tile.b = panels;
@@ -360,20 +383,26 @@ class conv_driver {
 };
 
 /// The entry of `Kernel` in the table.
-template <class Kernel, class Parts = conv_plain<Kernel::nr, Kernel::kr>>
+template <class Kernel, class Parts = conv_plain<Kernel::nr, Kernel::kr>, class Rows = void>
 inline constexpr conv_kernel conv_entry{
-    conv_driver<Kernel, Parts>::integer ? conv_op::int8 : conv_op::f32,
+    conv_driver<Kernel, Parts, Rows>::integer ? conv_op::int8 : conv_op::f32,
     Kernel::target,
     Kernel::name,
     Kernel::mr,
     Kernel::nr,
     Kernel::kr,
-    conv_driver<Kernel, Parts>::signed_image,
-    &conv_driver<Kernel, Parts>::packed_bytes,
-    &conv_driver<Kernel, Parts>::pack,
-    &conv_driver<Kernel, Parts>::unpack,
-    &conv_driver<Kernel, Parts>::workspace_bytes,
-    &conv_driver<Kernel, Parts>::run,
+    conv_driver<Kernel, Parts, Rows>::signed_image,
+    &conv_driver<Kernel, Parts, Rows>::packed_bytes,
+    &conv_driver<Kernel, Parts, Rows>::pack,
+    &conv_driver<Kernel, Parts, Rows>::unpack,
+    &conv_driver<Kernel, Parts, Rows>::workspace_bytes,
+    &conv_driver<Kernel, Parts, Rows>::run,
+    [] {
+      if constexpr (conv_driver<Kernel, Parts, Rows>::unpacked)
+        return &Rows::spread;
+      else
+        return nullptr;
+    }(),
 };
 
 }  // namespace qtk::inline QTK_ABI

@@ -53,6 +53,27 @@ struct conv_args {
   void* workspace = nullptr;  // conv_kernel::workspace_bytes, 64-byte aligned, one for each thread
 };
 
+/// An image spread out for one convolution: a plane for each column of the window, its rows as long
+/// as those of the output, so that each tap meets a run of output pixels as a run of its plane,
+/// over the ends of rows too. Planes (channels, kernel_w, phases, rows, out_width): plane row r of
+/// phase p is row first_row + r * stride_h + p of the padded image.
+struct conv_spread {
+  const float* image = nullptr;  // (channels, height, width)
+  std::size_t channels = 0, height = 0, width = 0;
+  std::size_t kernel_w = 1, dilation_w = 1, stride_h = 1, stride_w = 1;
+  std::size_t pad_top = 0, pad_left = 0;
+  std::size_t first_row = 0;
+  std::size_t phases = 1, rows = 0, out_width = 0;
+  std::size_t phase = 0;     // columns of the padded image with one remainder modulo stride_w
+  float* planes = nullptr;   // and room for nr more
+  float* scratch = nullptr;  // spread_scratch() elements
+};
+
+/// Elements of conv_spread::scratch: two channels as image_arrangement has them.
+[[nodiscard]] constexpr std::size_t spread_scratch(const conv_spread& s, std::size_t nr) noexcept {
+  return 2 * (((s.rows - 1) * s.stride_h + s.phases) * s.stride_w * s.phase + nr);
+}
+
 /// One kernel: the tile of a GEMM kernel, mr filters x nr pixels, with k in steps of kr.
 struct conv_kernel {
   conv_op op;
@@ -69,6 +90,8 @@ struct conv_kernel {
   std::size_t (*workspace_bytes)(std::size_t O, std::size_t K, std::size_t group_size,
                                  std::size_t pixels);
   void (*run)(const conv_args& args);
+  /// f32: run() doesn't pack the pixels of an image that this has spread out. Null: no such way.
+  void (*spread)(const conv_spread& image);
 };
 
 /// The kernel of `op` for `i`, or the best one below where that ISA has none of its own.

@@ -53,89 +53,9 @@ struct depthwise_finish {
   }
 };
 
-using depthwise_lanes = float __attribute__((vector_size(simd::width * sizeof(float))));
-
-/// Lanes begin, begin + 2, ... of two vectors.
-template <int Begin, std::size_t... I>
-inline void depthwise_split(const float* pair, float* out, std::index_sequence<I...>) noexcept {
-  depthwise_lanes a, b;
-  std::memcpy(&a, pair, sizeof a);
-  std::memcpy(&b, pair + simd::width, sizeof b);
-  a = __builtin_shufflevector(a, b, (Begin + 2 * static_cast<int>(I))...);
-  std::memcpy(out, &a, sizeof a);
-}
-
-/// min(count, width) elements by vectors, not by the calls that g++ makes of such a memcpy: zeros
-/// follow in a buffer, and nothing is written elsewhere.
-inline void depthwise_load(const float* from, std::size_t count, float* buffer) noexcept {
-  simd::store(buffer, count == 0            ? simd::zero()
-                      : count < simd::width ? simd::load_first(from, count)
-                                            : simd::load(from));
-}
-inline void depthwise_store(const float* buffer, std::size_t count, float* to) noexcept {
-  if (count < simd::width)
-    simd::store_first(to, simd::load(buffer), count);
-  else
-    simd::store(to, simd::load(buffer));
-}
-
-/// Rows of the image to their places in the plane, columns in order. Zeros follow the last vector
-/// of each: rows come in ascending order, and what lies behind is padding or not yet written.
-inline void depthwise_copy(const float* from, float* row, std::size_t height, std::size_t width,
-                           std::size_t step) noexcept {
-  const std::size_t rest = width % simd::width, body = width - rest;
-  for (; height != 0; --height, from += width, row += step) {
-    for (std::size_t i = 0; i < body; i += simd::width) simd::store(row + i, simd::load(from + i));
-    if (rest != 0) simd::store(row + body, simd::load_first(from + body, rest));
-  }
-}
-
-/// The same with every other column in `even`, the rest in `odd`.
-inline void depthwise_halve(const float* from, float* even, float* odd, std::size_t height,
-                            std::size_t width, std::size_t step) noexcept {
-  constexpr auto all = std::make_index_sequence<simd::width>{};
-  constexpr std::size_t pair = 2 * simd::width;
-  const std::size_t rest = width % pair, body = width - rest;
-  for (; height != 0; --height, from += width, even += step, odd += step) {
-    for (std::size_t i = 0; i < body; i += pair) {
-      depthwise_split<0>(from + i, even + i / 2, all);
-      depthwise_split<1>(from + i, odd + i / 2, all);
-    }
-    if (rest == 0) continue;
-    float in[pair], out[pair];
-    depthwise_load(from + body, rest, in);
-    depthwise_load(from + body + simd::width, rest < simd::width ? 0 : rest - simd::width,
-                   in + simd::width);
-    depthwise_split<0>(in, out, all);
-    depthwise_split<1>(in, out + simd::width, all);
-    depthwise_store(out, (rest + 1) / 2, even + body / 2);
-    depthwise_store(out + simd::width, rest / 2, odd + body / 2);
-  }
-}
-
-/// The same with columns sorted by their remainder modulo any stride.
-inline void depthwise_sort(const depthwise_args& a, const float* from, float* row) noexcept {
-  const std::size_t width = a.width, stride = a.stride_w, left = a.pad_left,
-                    step = stride * a.phase;
-  for (std::size_t h = a.height; h != 0; --h, from += width, row += step)
-    for (std::size_t r = 0; r < stride; ++r) {
-      const std::size_t first = (left + r) % stride * a.phase + (left + r) / stride;
-      for (std::size_t i = r, at = first; i < width; i += stride) row[at++] = from[i];
-    }
-}
-
 inline void depthwise_plane(const depthwise_args& a, std::size_t channel, float* plane) noexcept {
-  const std::size_t step = a.stride_w * a.phase;
-  const float* const from = a.image + channel * a.height * a.width;
-  float* const row = plane + a.pad_top * step;
-  if (a.stride_w == 1)
-    depthwise_copy(from, row + a.pad_left, a.height, a.width, step);
-  else if (a.stride_w == 2)
-    depthwise_halve(from, row + a.pad_left % 2 * a.phase + a.pad_left / 2,
-                    row + (a.pad_left + 1) % 2 * a.phase + (a.pad_left + 1) / 2, a.height, a.width,
-                    step);
-  else
-    depthwise_sort(a, from, row);
+  plane_rows(a.image + channel * a.height * a.width, a.height, a.width,
+             {a.stride_w, a.phase, a.pad_left}, plane + a.pad_top * a.stride_w * a.phase);
 }
 
 /// A vector of pixels of `Rows` rows, 3 x 3: what is loaded serves all of the rows.

@@ -78,6 +78,39 @@ inline void gemm_f32_run(const gemm_tile<float, float>& t) {
   }
 }
 
+/// The same where nothing is packed: step k of panel 0 is the image from t.offsets[k] on, and the
+/// panels are neighbors in it.
+template <class Weights, std::size_t Rows, std::size_t Panels>
+inline void gemm_f32_run_rows(const gemm_tile<float, float>& t) {
+  constexpr std::size_t vectors = Weights::nr / simd::width, columns = Panels * vectors;
+  constexpr std::size_t unroll = Rows * columns < 24 ? 4 : 2;  // as above
+  simd::f32 acc[Rows][columns];
+  QTK_UNROLL
+  for (std::size_t i = 0; i < Rows; ++i) {
+    QTK_UNROLL
+    for (std::size_t j = 0; j < columns; ++j) acc[i][j] = simd::zero();
+  }
+  const float* a = t.a;
+  const std::byte* const rows = t.b;
+  const std::size_t* offsets = t.offsets;
+  const auto step = [&](std::size_t u) {
+    gemm_f32_step<Weights, Rows, Panels>(a + u * Rows, rows + offsets[u] * sizeof(float), nullptr,
+                                         Weights::step_bytes, acc);
+  };
+  std::size_t length = t.k;
+  for (; length >= unroll; length -= unroll, a += unroll * Rows, offsets += unroll) {
+    QTK_UNROLL
+    for (std::size_t u = 0; u < unroll; ++u) step(u);
+  }
+  for (; length != 0; --length, a += Rows, ++offsets) step(0);
+  QTK_UNROLL
+  for (std::size_t i = 0; i < Rows; ++i) {
+    QTK_UNROLL
+    for (std::size_t j = 0; j < columns; ++j)
+      simd::store(t.c + (i * columns + j) * simd::width, acc[i][j]);
+  }
+}
+
 /// The weights of a tile as panels of fp32, t.k x nr each.
 template <class Weights>
 inline void gemm_f32_widen(const gemm_tile<float, float>& t, std::size_t panels,
@@ -126,6 +159,10 @@ struct gemm_f32 : Tile {
   template <std::size_t Rows, std::size_t Panels>
   static void run(const gemm_tile<float, float>& t) {
     gemm_f32_run<Weights, Rows, Panels>(t);
+  }
+  template <std::size_t Rows, std::size_t Panels>
+  static void run_rows(const gemm_tile<float, float>& t) requires(Op == gemm_op::f32_f32) {
+    gemm_f32_run_rows<Weights, Rows, Panels>(t);
   }
   static constexpr std::size_t widened_panel_bytes(std::size_t k) {
     return k * Tile::nr * sizeof(float);

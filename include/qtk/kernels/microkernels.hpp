@@ -32,6 +32,15 @@ inline constexpr auto microkernels = []<std::size_t... R>(std::index_sequence<R.
 }
 (std::make_index_sequence<Rows>{});
 
+/// Kernel::run_rows in the place of Kernel::run.
+template <class Kernel>
+struct unpacked_kernel : Kernel {
+  template <std::size_t Rows, std::size_t Panels>
+  static void run(const gemm_tile<float, float>& t) {
+    Kernel::template run_rows<Rows, Panels>(t);
+  }
+};
+
 /// Sums of the largest tile of those.
 template <class Kernel>
 inline constexpr std::size_t max_tile_sums = [] {

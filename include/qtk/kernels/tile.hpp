@@ -63,11 +63,13 @@ struct gemm_tile {
   const digit_block* a_blocks = nullptr;  // digits: (blocks, Rows)
   const std::byte* b = nullptr;  // panel 0: the header of the group of the first k; u8_s8, f32,
                                  // f16, bf16: the first code
-  std::size_t panel_bytes = 0;   // from one panel to the next
-  std::size_t k = 0;             // a multiple of kr
-  std::size_t group_k = 0;       // k that share a header, a multiple of kr
-  std::size_t group_bytes = 0;   // from one group of a panel to the next
-  std::size_t skip = 0;          // k already done in the first group; s8_s4: 0
+  const std::size_t* offsets = nullptr;      // run_rows: `b` is an image, step k of panel 0 so many
+                                             // elements into it, the other panels behind
+  std::size_t panel_bytes = 0;               // from one panel to the next
+  std::size_t k = 0;                         // a multiple of kr
+  std::size_t group_k = 0;                   // k that share a header, a multiple of kr
+  std::size_t group_bytes = 0;               // from one group of a panel to the next
+  std::size_t skip = 0;                      // k already done in the first group; s8_s4: 0
   const std::int8_t* zero_points = nullptr;  // s8_s4: panel 0, of the group of the first k
   bool symmetric = false;                    // all zero points are the middle of the stored codes
   fetch_stream fetch{};                      // weights to be asked for meanwhile

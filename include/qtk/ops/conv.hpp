@@ -10,6 +10,8 @@
 #include "qtk/kernels/microkernels.hpp"
 #include "qtk/ops/batch.hpp"
 #include "qtk/ops/depthwise.hpp"
+#include "qtk/ops/direct.hpp"
+#include "qtk/ops/winograd.hpp"
 
 namespace qtk::inline QTK_ABI {
 
@@ -31,7 +33,11 @@ class conv2d {
       QTK_CHECK(
           taps != 0 && g.K() % taps == 0 && g.O() == groups_[0].O() && g.K() == groups_[0].K(),
           "conv2d", "weights (", g.O(), ", ", g.K(), ") for a window of ", taps);
-    if (depthwise_layer::serves(groups_, taps)) depthwise_.emplace(groups_, fixed_);
+    if (depthwise_layer::serves(groups_, taps))
+      depthwise_.emplace(groups_, fixed_);
+    else if (winograd_layer::serves(groups_, window))
+      winograd_.emplace(groups_);
+    if (!depthwise_ && direct_layer::serves(groups_, window)) direct_.emplace(groups_, window);
   }
 
   const window_2d& window() const noexcept { return window_; }
@@ -42,8 +48,10 @@ class conv2d {
     isa target;
   };
   kernel_id kernel() const noexcept {
-    return depthwise_ ? kernel_id{depthwise_->kernel().name, depthwise_->kernel().target}
-                      : kernel_id{groups_[0].kernel().name, groups_[0].kernel().target};
+    const auto id = [](const auto& kernel) { return kernel_id{kernel.name, kernel.target}; };
+    return depthwise_  ? id(depthwise_->kernel())
+           : winograd_ ? id(winograd_->kernel())
+                       : id(groups_[0].kernel());
   }
   std::size_t groups() const noexcept { return groups_.size(); }
   std::size_t in_channels() const noexcept { return groups_.size() * group_channels(); }
@@ -51,7 +59,8 @@ class conv2d {
   std::size_t packed_bytes() const noexcept {
     std::size_t n = 0;
     for (const packed_filters& g : groups_) n += g.size_bytes();
-    return n + (depthwise_ ? depthwise_->size_bytes() : 0);
+    return n + (depthwise_ ? depthwise_->size_bytes() : 0) +
+           (winograd_ ? winograd_->size_bytes() : 0);
   }
 
   [[nodiscard]] shape output_shape(const shape& x) const {
@@ -68,8 +77,10 @@ class conv2d {
 
   /// qtk::error where output_shape() has one.
   [[nodiscard]] std::size_t workspace_bytes(const shape& x, std::size_t concurrency = 1) const {
-    static_cast<void>(output_shape(x));
+    const shape y = output_shape(x);
     if (depthwise_) return depthwise_->workspace_bytes(x, window_, concurrency);
+    if (winograd_ && winograd_->pays(y)) return winograd_->workspace_bytes(y, concurrency);
+    if (runs_direct(x)) return direct_->workspace_bytes(x, concurrency);
     return workspace_cursor::aligned(layout().packed_k * sizeof(std::size_t)) +
            concurrency * per_task_bytes(x, images_at_once(x));
   }
@@ -81,6 +92,9 @@ class conv2d {
     const shape y_shape = output_shape(x_shape);
     if (depthwise_)
       return depthwise_->run(x_shape, y_shape, window_, x, y, out, workspace, executor, codes);
+    if (winograd_ && winograd_->pays(y_shape))
+      return winograd_->run(x_shape, y_shape, window_, x.reals, y, out, workspace, executor);
+    if (runs_direct(x_shape)) return direct_->run(x_shape, x.reals, y, out, workspace, executor);
     const bool reals = x.codes == nullptr && !codes.any();
     const std::size_t at_once = reals ? images_at_once(x_shape) : 1;
     const std::size_t pixels = at_once * y_shape[2] * y_shape[3];
@@ -133,6 +147,9 @@ class conv2d {
     return one_row && (!integer() || fixed_) && !depthwise_
                ? std::max<std::size_t>(1, std::min(x[0], enough / width))
                : 1;
+  }
+  [[nodiscard]] bool runs_direct(const shape& x) const {
+    return direct_ && images_at_once(x) == 1 && direct_->pays(x);
   }
   /// Elements of an image as it lies there.
   [[nodiscard]] std::size_t arranged_size(const shape& x) const noexcept {
@@ -289,6 +306,8 @@ class conv2d {
   window_2d window_;
   std::optional<block_scale> fixed_;
   std::optional<depthwise_layer> depthwise_;
+  std::optional<winograd_layer> winograd_;
+  std::optional<direct_layer> direct_;
 };
 
 }  // namespace qtk::inline QTK_ABI

@@ -1,9 +1,6 @@
 #pragma once
 
-#include <cstring>
-#include <utility>
-
-#include "qtk/kernels/avx512/simd.hpp"
+#include "qtk/kernels/avx512/plane.hpp"
 #include "qtk/kernels/depthwise_types.hpp"
 
 #if QTK_X86_64

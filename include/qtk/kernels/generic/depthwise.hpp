@@ -1,10 +1,7 @@
 #pragma once
 
-#include <cstring>
-#include <utility>
-
 #include "qtk/kernels/depthwise_types.hpp"
-#include "qtk/kernels/generic/simd.hpp"
+#include "qtk/kernels/generic/plane.hpp"
 
 #if QTK_HAS_XSIMD
 namespace qtk::inline QTK_ABI::generic {

@@ -1,10 +1,7 @@
 #pragma once
 
-#include <cstring>
-#include <utility>
-
 #include "qtk/kernels/depthwise_types.hpp"
-#include "qtk/kernels/scalar/simd.hpp"
+#include "qtk/kernels/scalar/plane.hpp"
 
 namespace qtk::inline QTK_ABI::scalar {
 #include "../depthwise_body.inl"

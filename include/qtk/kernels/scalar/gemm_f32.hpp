@@ -80,6 +80,15 @@ struct gemm_f32_4x8 {
         }
     }
   }
+  template <std::size_t Rows, std::size_t>
+  static void run_rows(const gemm_tile<float, float>& t) requires(Op == gemm_op::f32_f32) {
+    std::fill_n(t.c, Rows * nr, 0.0f);
+    const auto* const rows = reinterpret_cast<const float*>(t.b);
+    for (std::size_t k = 0; k < t.k; ++k)
+      for (std::size_t j = 0; j < nr; ++j)
+        for (std::size_t i = 0; i < Rows; ++i)
+          t.c[i * nr + j] += t.a[k * Rows + i] * rows[t.offsets[k] + j];
+  }
 
   static void round_row(std::size_t n, const float* x, float* out) {
     for (std::size_t i = 0; i < n; ++i) out[i] = to_float(to_bfloat16(x[i]));

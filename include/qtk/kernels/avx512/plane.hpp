@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cstring>
+#include <utility>
+
+#include "qtk/kernels/avx512/simd.hpp"
+
+#if QTK_X86_64
+QTK_TARGET_BEGIN(QTK_FEATURES_AVX512)
+QTK_IGNORE_UNINITIALIZED_BEGIN
+namespace qtk::inline QTK_ABI::avx512 {
+#  include "../plane_body.inl"
+}  // namespace qtk::inline QTK_ABI::avx512
+QTK_IGNORE_UNINITIALIZED_END
+QTK_TARGET_END
+#endif

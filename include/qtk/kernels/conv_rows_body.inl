@@ -1,0 +1,49 @@
+// The image of a convolution as its microkernel reads it without packing. Included once for each
+// ISA, inside its namespace and target region; needs `simd` and plane_body.inl there.
+
+struct conv_rows {
+  /// conv_kernel::spread.
+  static void spread(const conv_spread& s) noexcept {
+    const plane_columns columns{s.stride_w, s.phase, s.pad_left};
+    const std::size_t step = s.stride_w * s.phase, high = (s.rows - 1) * s.stride_h + s.phases;
+    // Rows of the image among those of the plane.
+    const std::size_t begin = s.first_row > s.pad_top ? s.first_row - s.pad_top : 0,
+                      at = begin + s.pad_top - s.first_row;
+    const std::size_t count =
+        begin < s.height && at < high ? at_most(s.height - begin, high - at) : 0;
+    const std::size_t size = high * step + simd::width;
+    for (std::size_t i = 0; i < 2 * size; ++i) s.scratch[i] = 0.0f;  // padding; it stays
+    const auto fill = [&](std::size_t c, float* plane) {
+      plane_rows(s.image + (c * s.height + begin) * s.width, count, s.width, columns,
+                 plane + at * step);
+    };
+    // A plane is written one channel ahead: loads that cross what was just stored would have to
+    // wait.
+    float *plane = s.scratch, *next = s.scratch + size, *to = s.planes;
+    if (s.channels != 0 && count != 0) fill(0, plane);
+    for (std::size_t c = 0; c < s.channels; ++c) {
+      if (c + 1 < s.channels && count != 0) fill(c + 1, next);
+      for (std::size_t j = 0; j < s.kernel_w; ++j) {
+        const std::size_t column = j * s.dilation_w;
+        const float* const tap = plane + column % s.stride_w * s.phase + column / s.stride_w;
+        for (std::size_t p = 0; p < s.phases; ++p)
+          to = rows(tap + p * step, s.stride_h * step, s.rows, s.out_width, to);
+      }
+      float* const done = plane;
+      plane = next;
+      next = done;
+    }
+  }
+
+ private:
+  static std::size_t at_most(std::size_t a, std::size_t b) noexcept { return a < b ? a : b; }
+
+  /// Whole vectors: what runs over the end of a row is corrected by the next.
+  static float* rows(const float* from, std::size_t step, std::size_t count, std::size_t width,
+                     float* to) noexcept {
+    for (; count != 0; --count, from += step, to += width)
+      for (std::size_t i = 0; i < width; i += simd::width)
+        simd::store(to + i, simd::load(from + i));
+    return to;
+  }
+};

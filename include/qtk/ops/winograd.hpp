@@ -1,0 +1,108 @@
+#pragma once
+
+#include <algorithm>
+#include <span>
+#include <vector>
+
+#include "qtk/kernels/conv.hpp"
+#include "qtk/ops/batch.hpp"
+#include "qtk/ops/linear.hpp"
+#include "qtk/ops/packed_filters.hpp"
+#include "qtk/ops/window.hpp"
+
+namespace qtk::inline QTK_ABI {
+
+/// What conv2d does in fp32 where the window is 3 x 3 with stride 1: winograd_types.hpp.
+class winograd_layer {
+ public:
+  [[nodiscard]] static bool serves(std::span<const packed_filters> groups, const window_2d& w) {
+    const packed_filters& g = groups[0];
+    return g.kernel().op == conv_op::f32 && w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h == 1 &&
+           w.stride_w == 1 && w.dilation_h == 1 && w.dilation_w == 1 && g.O() >= least_channels &&
+           g.K() >= least_channels * taps && g.O() * g.K() <= most;
+  }
+
+  explicit winograd_layer(std::span<const packed_filters> groups)
+      : kernel_(&find_winograd(groups[0].kernel().target)),
+        O_(groups[0].O()),
+        C_(groups[0].K() / taps) {
+    std::vector<float> filters(O_ * groups[0].K());
+    for (const packed_filters& g : groups) {
+      g.kernel().unpack(g.data(), filters.data(), nullptr);
+      kernel_->pack(O_, C_, filters.data(),
+                    packed_.emplace_back(kernel_->packed_bytes(O_, C_)).data());
+    }
+  }
+
+  const winograd_kernel& kernel() const noexcept { return *kernel_; }
+  std::size_t size_bytes() const noexcept { return packed_.size() * kernel_->packed_bytes(O_, C_); }
+
+  /// Whether the tiles of y, by whole panels, are clearly less work than its pixels: not below 6
+  /// x 6.
+  [[nodiscard]] bool pays(const shape& y) const noexcept {
+    const std::size_t tiles = ceil_div(y[2], 2) * ceil_div(y[3], 2);
+    return 16 * round_up(tiles, kernel_->nr) * 4 < taps * round_up(y[2] * y[3], kernel_->nr) * 3;
+  }
+
+  [[nodiscard]] std::size_t workspace_bytes(const shape& y, std::size_t concurrency) const {
+    return concurrency * per_task_bytes(y);
+  }
+
+  /// Of the arguments of conv2d::run().
+  void run(const shape& x_shape, const shape& y_shape, const window_2d& w, const float* x, float* y,
+           const epilogue& out, void* workspace, executor_ref executor) const {
+    const std::size_t scratch_bytes = per_task_bytes(y_shape), groups = packed_.size();
+    const std::size_t area = x_shape[2] * x_shape[3], pixels = y_shape[2] * y_shape[3];
+    const std::size_t tiles = ceil_div(y_shape[2], 2) * ceil_div(y_shape[3], 2);
+    // Threads that share an image share its tiles; where those are too few, the filters.
+    const std::size_t tasks = threads_for(
+        executor,
+        static_cast<double>(groups * O_ * C_ * tiles) * 16 * static_cast<double>(x_shape[0]),
+        size_bytes());
+    const std::size_t parts = ceil_div(tasks, std::max<std::size_t>(1, x_shape[0]));
+    const std::size_t filters = ceil_div(O_, kernel_->mr), panels = ceil_div(tiles, kernel_->nr);
+    const bool by_filters = panels < std::min(parts, filters);
+    for_image_parts(executor, tasks, x_shape[0], by_filters ? filters : tiles,
+                    by_filters ? 1 : kernel_->nr,
+                    [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
+                      winograd_args args{
+                          .tile_end = tiles,
+                          .height = x_shape[2],
+                          .width = x_shape[3],
+                          .pad_top = w.pad_top,
+                          .pad_left = w.pad_left,
+                          .out_height = y_shape[2],
+                          .out_width = y_shape[3],
+                          .out = out,
+                          .workspace = static_cast<std::byte*>(workspace) + task * scratch_bytes};
+                      (by_filters ? args.filter_begin : args.tile_begin) = begin;
+                      (by_filters ? args.filter_end : args.tile_end) = end;
+                      for (std::size_t g = 0; g < groups; ++g) {
+                        const std::size_t at = (image * groups + g) * O_ * pixels;
+                        args.image = x + (image * groups + g) * C_ * area;
+                        args.filters = packed_[g].data();
+                        args.y = y + at;
+                        if (out.bias != nullptr) args.out.bias = out.bias + g * O_;
+                        if (out.residual != nullptr) args.out.residual = out.residual + at;
+                        kernel_->run(args);
+                      }
+                    });
+  }
+
+ private:
+  static constexpr std::size_t taps = 9;
+  /// Fewer don't make up for the transforms (AVX-512, 32 x 32).
+  static constexpr std::size_t least_channels = 8;
+  /// Packed filters are 16/9 of those; 512 x 512 were the largest that were tried.
+  static constexpr std::size_t most = std::size_t{512} * 512 * taps;
+
+  [[nodiscard]] std::size_t per_task_bytes(const shape& y) const {
+    return workspace_cursor::aligned(kernel_->workspace_bytes(O_, C_, y[2], y[3]));
+  }
+
+  const winograd_kernel* kernel_;
+  std::size_t O_, C_;  // of a group
+  std::vector<buffer> packed_;
+};
+
+}  // namespace qtk::inline QTK_ABI
