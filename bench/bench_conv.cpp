@@ -51,8 +51,7 @@ class qtk_convolution {
       if (type == conv_type::fp32)
         groups.emplace_back(w);
       else
-        groups.emplace_back(quantize<int8>(w, per_channel(0)), compute::integer, active_isa(),
-                            s.kernel * s.kernel);
+        groups.emplace_back(quantize<int8>(w, per_channel(0)), compute::integer);
     }
     return std::make_shared<const std::vector<packed_filters>>(std::move(groups));
   }

@@ -27,7 +27,6 @@ struct problem {
   std::vector<std::size_t> taps;  // (K)
   std::int32_t zero_point;
   epilogue out;
-  std::size_t plane = 0;  // codes of a channel, where four of them shall come as quads
 
   problem(conv_op operation, const geometry& shape, unsigned seed)
       : op(operation),
@@ -105,15 +104,6 @@ struct problem {
     if (kernel.signed_image) {
       a.image = signed_codes.data();
       a.image_zero_point -= 128;
-    }
-    exact<std::uint8_t> quads(plane == 0 ? 0 : codes.size());
-    auto quad_offsets = where;
-    if (plane != 0) {  // four planes side by side
-      for (std::size_t i = 0; i < quads.size(); ++i) quads[i % plane * 4 + i / plane] = codes[i];
-      for (std::size_t& at : quad_offsets) at = at % plane * 4 + at / plane;
-      a.image = quads.data();
-      a.quads = true;
-      a.offsets = quad_offsets.data();
     }
     a.workspace = workspace.data();
     a.y = y.data();
@@ -212,31 +202,6 @@ TEST_CASE("integer convolutions give the same floats on every ISA", "[conv]") {
     for (const isa target : isas_under_test()) {
       INFO(name(target));
       CHECK(same_bits(p.run(find_conv(p.op, target)), expected));
-    }
-  }
-}
-
-TEST_CASE("quads of channels are read as four planes are", "[conv]") {
-  unsigned seed = 0;
-  for (const geometry& g : shapes) {
-    if (light() && g.O * g.K > 10000) continue;
-    problem p(conv_op::int8, {g.O, round_up(g.K, 4), g.width, g.height}, ++seed);
-    std::mt19937 random(seed);
-    const std::size_t plane = p.codes.size();
-    p.codes = exact<std::uint8_t>(4 * plane);
-    for (auto& x : p.codes) x = static_cast<std::uint8_t>(random());
-    p.image = exact<float>(4 * plane);  // of the same size
-    for (std::size_t k = 0; k < p.g.K; ++k)
-      p.taps[k] = (k % 4 == 0 ? p.taps[k] : p.taps[k - 1] % plane) + k % 4 * plane;
-    const exact<float> expected = p.run(find_conv(p.op, isa::scalar));
-    p.plane = plane;
-    for (const isa target : isas_under_test()) {
-      const conv_kernel& kernel = find_conv(p.op, target);
-      INFO(kernel.name << " on " << name(target) << ", O " << g.O << " K " << p.g.K << " pixels "
-                       << g.width << " x " << g.height);
-      if (!kernel.takes_quads) continue;
-      CHECK(same_bits(p.run(kernel), expected));
-      CHECK(same_bits(p.run(kernel, 19), expected));
     }
   }
 }

@@ -100,8 +100,7 @@ TEST_CASE("conv2d reads, adds and writes codes as it does floats", "[ops]") {
         for (std::size_t i = 0; i < g.groups; ++i) {
           tensor<fp32> part({rows, matrix.cols()});
           std::copy_n(matrix.data() + i * part.elements(), part.elements(), part.data());
-          groups.emplace_back(quantize<int8>(part, weights), compute::integer, active_isa(),
-                              g.w.product(2, 4));
+          groups.emplace_back(quantize<int8>(part, weights), compute::integer);
         }
         const conv2d conv(std::make_shared<const std::vector<packed_filters>>(std::move(groups)),
                           g.window, x_scales[s]);

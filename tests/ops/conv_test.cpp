@@ -60,7 +60,7 @@ conv2d make(const tensor<F>& w, const geometry& g, compute how) {
     }
     groups.emplace_back(
         tensor_view<const F>(w.view().row(i * rows), {rows, w.cols()}, F::quantized ? &q : nullptr),
-        how, active_isa(), g.w.product(2, 4));
+        how);
   }
   return conv2d(std::make_shared<const std::vector<packed_filters>>(std::move(groups)), g.window);
 }

@@ -35,31 +35,14 @@ class column_packer {
       i += length;
       from += args_.row_step - x;
     }
-    if constexpr (takes_quads)
-      if (args_.quads) return pack_quads(runs, count, out);
     if (runs[count - 1].from + furthest_ + Nr > args_.image_size)
       pack_end(runs, count, out);
     else
       Parts::pack(image(), args_.offsets, packed_k_, runs, count, out);
   }
 
-  /// Whether Parts pack pixels whose k lie in fours, as a panel has them.
-  static constexpr bool takes_quads = requires(const T* x, T* y) {
-    Parts::pack_quads(x, nullptr, std::size_t{}, nullptr, std::size_t{}, y);
-  };
-
  private:
   [[nodiscard]] const T* image() const noexcept { return static_cast<const T*>(args_.image); }
-
-  void pack_quads(const pixel_run* runs, std::size_t count, T* out) const noexcept {
-    static_assert(Kr == 4);
-    if ((runs[count - 1].from + Nr) * Kr + furthest_ <= args_.image_size)
-      return Parts::pack_quads(image(), args_.offsets, packed_k_, runs, count, out);
-    for (std::size_t k = 0; k < packed_k_; k += Kr, out += Kr * Nr)
-      for (std::size_t r = 0; r < count; ++r)
-        std::copy_n(image() + args_.offsets[k] + runs[r].from * Kr, runs[r].length * Kr,
-                    out + runs[r].at * Kr);
-  }
 
   /// Near the end of an image: steps whose copies would run over it read only what they need.
   void pack_end(const pixel_run* runs, std::size_t count, T* out) const noexcept {

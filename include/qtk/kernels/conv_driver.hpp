@@ -289,7 +289,7 @@ class conv_driver {
     f.row_bias = args_.out.bias == nullptr ? nullptr : args_.out.bias + first;
     f.residual = args_.out.residual == nullptr ? nullptr : args_.out.residual + at;
     f.residual_stride = f.y_stride = args_.y_stride;
-    f.y = args_.codes.y != nullptr ? nullptr : args_.y + at;
+    f.y = args_.y + at;
     if constexpr (requires { Parts::finish(f, columns, args_.codes); })
       Parts::finish(f, columns, args_.codes.from(at));
     else if (args_.codes.any())
@@ -369,7 +369,6 @@ inline constexpr conv_kernel conv_entry{
     Kernel::nr,
     Kernel::kr,
     conv_driver<Kernel, Parts>::signed_image,
-    conv_driver<Kernel, Parts>::packer_type::takes_quads,
     &conv_driver<Kernel, Parts>::packed_bytes,
     &conv_driver<Kernel, Parts>::pack,
     &conv_driver<Kernel, Parts>::unpack,

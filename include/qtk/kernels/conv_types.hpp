@@ -37,14 +37,12 @@ struct conv_filters {
 struct conv_args {
   std::size_t pixel_begin = 0, pixel_end = 0;
   std::size_t tile_begin = 0, tile_end = ~std::size_t{0};  // as many as there are
-  std::size_t out_width = 0;    // pixels of an output row, neighbors in `image`
-  std::size_t row_step = 0;     // elements of `image` from one output row to the next
-  const void* image = nullptr;  // float or codes; padding written out
-  bool quads = false;  // codes, where the kernel takes them: each pixel is four elements, of four k
+  std::size_t out_width = 0;             // pixels of an output row, neighbors in `image`
+  std::size_t row_step = 0;              // elements of `image` from one output row to the next
+  const void* image = nullptr;           // float or codes; padding written out
   std::size_t image_size = 0;            // elements that may be read
   const std::size_t* offsets = nullptr;  // (packed_k): element of row k for pixel 0, by
-                                         // k_layout::position; 0 where k is padding; quads: k, k +
-                                         // 1, k + 2 and k + 3 are neighbors
+                                         // k_layout::position; 0 where k is padding
   float image_scale = 1.0f;              // int8: real = scale * (code - zero_point)
   std::int32_t image_zero_point = 0;
   const void* filters = nullptr;  // packed by the same kernel
@@ -62,7 +60,6 @@ struct conv_kernel {
   const char* name;
   std::size_t mr, nr, kr;
   bool signed_image;  // int8: codes of the image are int8, else uint8
-  bool takes_quads;   // int8: conv_args::quads
   /// Bytes of the filters packed, 64-byte aligned storage expected.
   std::size_t (*packed_bytes)(std::size_t O, std::size_t K, std::size_t group_size);
   void (*pack)(const conv_filters& filters, void* packed);

@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "qtk/kernels/conv_plain.hpp"
 #include "qtk/ops/batch.hpp"
 #include "qtk/ops/depthwise.hpp"
 
@@ -28,9 +27,9 @@ class conv2d {
     QTK_CHECK(!groups_.empty(), "conv2d", "no weights");
     const std::size_t taps = checked_mul(window.kernel_h, window.kernel_w, "conv2d");
     for (const packed_filters& g : groups_)
-      QTK_CHECK(taps != 0 && g.K() % taps == 0 && (!g.quads() || g.quad_taps() == taps) &&
-                    g.O() == groups_[0].O() && g.K() == groups_[0].K(),
-                "conv2d", "weights (", g.O(), ", ", g.K(), ") for a window of ", taps);
+      QTK_CHECK(
+          taps != 0 && g.K() % taps == 0 && g.O() == groups_[0].O() && g.K() == groups_[0].K(),
+          "conv2d", "weights (", g.O(), ", ", g.K(), ") for a window of ", taps);
     if (depthwise_layer::serves(groups_, taps)) depthwise_.emplace(groups_, fixed_);
   }
 
@@ -107,18 +106,9 @@ class conv2d {
     return groups_[0].K() / (window_.kernel_h * window_.kernel_w);
   }
   [[nodiscard]] k_layout layout() const noexcept {
-    return {groups_[0].packed_K(), groups_[0].packed_group_size(), groups_[0].kernel().kr};
+    return {groups_[0].K(), groups_[0].group_size(), groups_[0].kernel().kr};
   }
   [[nodiscard]] bool integer() const noexcept { return groups_[0].kernel().op == conv_op::int8; }
-  [[nodiscard]] bool quads() const noexcept { return groups_[0].quads(); }
-  /// Elements that the channels of a group take of an image, and those of all with the room that
-  /// packing wants behind them.
-  [[nodiscard]] std::size_t group_elements(const image_arrangement& image) const noexcept {
-    return (quads() ? round_up(group_channels(), 4) : group_channels()) * image.plane;
-  }
-  [[nodiscard]] std::size_t all_elements(const image_arrangement& image) const noexcept {
-    return groups_.size() * group_elements(image) + groups_[0].kernel().nr * (quads() ? 4 : 1);
-  }
   /// Whether an image is read as it is.
   [[nodiscard]] bool in_order() const noexcept {
     return (window_.pad_top | window_.pad_left | window_.pad_bottom | window_.pad_right) == 0 &&
@@ -132,7 +122,6 @@ class conv2d {
   [[nodiscard]] std::size_t per_task_bytes(const shape& x) const {
     const std::size_t pixels = window_.out_height(x[2]) * window_.out_width(x[3]);
     return workspace_cursor::aligned(groups_[0].workspace_bytes(pixels)) + arranged_bytes(x) +
-           (quads() ? workspace_cursor::aligned(all_elements(arranged(x))) : 0) +
            (integer() ? workspace_cursor::aligned(x[1] * x[2] * x[3] + groups_[0].kernel().nr) : 0);
   }
 
@@ -141,38 +130,10 @@ class conv2d {
     const k_layout k_of = layout();
     std::fill_n(offsets, k_of.packed_k, 0);
     std::size_t k = 0;
-    if (quads()) {
-      for (std::size_t c = 0; c < group_channels(); c += 4)
-        for (std::size_t i = 0; i < window_.kernel_h; ++i)
-          for (std::size_t j = 0; j < window_.kernel_w; ++j)
-            for (std::size_t q = 0; q < 4; ++q)
-              offsets[k++] = c * image.plane + image.tap(window_, i, j) * 4 + q;
-      return;
-    }
     for (std::size_t c = 0; c < group_channels(); ++c)
       for (std::size_t i = 0; i < window_.kernel_h; ++i)
         for (std::size_t j = 0; j < window_.kernel_w; ++j)
           offsets[k_of.position(k++)] = c * image.plane + image.tap(window_, i, j);
-  }
-
-  /// `rows` of the planes of all channels, four channels side by side.
-  void fill_quads(const image_arrangement& image, row_range rows, const std::uint8_t* planes,
-                  std::uint8_t* to) const noexcept {
-    constexpr std::size_t step = 16;
-    const std::size_t begin = rows.begin * image.width, n = (rows.end - rows.begin) * image.width;
-    const std::size_t channels = group_channels(), body = n - n % step;
-    for (std::size_t g = 0; g < groups_.size(); ++g)
-      for (std::size_t c = 0; c < channels; c += 4, to += 4 * image.plane) {
-        const std::uint8_t* const from = planes + (g * channels + c) * image.plane + begin;
-        // Where there are no four, the last one again: its weights are zeros.
-        std::size_t offsets[4];
-        for (std::size_t q = 0; q < 4; ++q)
-          offsets[q] = std::min(q, channels - 1 - c) * image.plane;
-        for (std::size_t i = 0; i < body; i += step)
-          conv_plain<step, 4>::interleave(from + i, offsets, to + (begin + i) * 4);
-        for (std::size_t i = body; i < n; ++i)
-          for (std::size_t q = 0; q < 4; ++q) to[(begin + i) * 4 + q] = from[offsets[q] + i];
-      }
   }
 
   void run_image(const shape& x_shape, const shape& y_shape, layer_input x, float* y,
@@ -196,7 +157,7 @@ class conv2d {
       std::fill_n(to + x_shape[1] * geometry.plane, kernel.nr, pad);
       return to;
     };
-    bool owned = !in_order() || quads();  // what is made here has room behind it
+    bool owned = !in_order();  // what is made here has room behind it
     if (integer() && x.codes != nullptr && !kernel.signed_image) {
       args.image_scale = fixed_->scale;
       args.image_zero_point = fixed_->zero_point;
@@ -228,12 +189,6 @@ class conv2d {
     } else {
       args.image = prepare(x.reals + image * elements, 0.0f);
     }
-    if (quads()) {
-      auto* const all = scratch.take<std::uint8_t>(all_elements(geometry));
-      fill_quads(geometry, rows, static_cast<const std::uint8_t*>(args.image), all);
-      args.image = all;
-      args.quads = true;
-    }
     args.workspace = scratch.take<std::byte>(0);
     args.row_step = window_.stride_h * geometry.width;
     // Rows that follow each other without a gap are one row.
@@ -241,16 +196,17 @@ class conv2d {
     args.y_stride = pixels;
     const auto* const first = static_cast<const std::byte*>(args.image);
     // Packing copies whole vectors: what was made here has room behind it, and another image may.
-    const std::size_t size = owned ? all_elements(geometry) : (x_shape[0] - image) * elements;
+    const std::size_t size =
+        owned ? x_shape[1] * geometry.plane + kernel.nr : (x_shape[0] - image) * elements;
     const epilogue out = args.out;
     const epilogue_codes all = args.codes;
     for (std::size_t g = 0; g < groups_.size(); ++g) {
-      const std::size_t skip = g * group_elements(geometry);
+      const std::size_t skip = g * group_channels() * geometry.plane;
       const std::size_t at = (image * groups_.size() + g) * O * pixels;
       args.image = first + skip * (integer() ? 1 : sizeof(float));
       args.image_size = size - skip;
       args.filters = groups_[g].data();
-      args.y = all.y != nullptr ? nullptr : y + at;
+      args.y = y + at;
       if (out.bias != nullptr) args.out.bias = out.bias + g * O;
       if (out.residual != nullptr) args.out.residual = out.residual + at;
       args.codes = all.from(at);

@@ -33,8 +33,7 @@ namespace qtk::inline QTK_ABI::graph_ops {
 /// The weights (N, K) of a layer, cut into `groups` equal runs of rows and packed. Scales are cut
 /// with their rows; with one scale for the whole tensor each part keeps it.
 template <class Packed>
-[[nodiscard]] std::vector<Packed> pack(const op_context& ctx, std::size_t groups,
-                                       std::same_as<std::size_t> auto... taps) {
+[[nodiscard]] std::vector<Packed> pack(const op_context& ctx, std::size_t groups) {
   const any_tensor* w = ctx.constant(1);
   QTK_CHECK(w != nullptr, ctx.node().label(), "weights must be constant");
   const compute how = ctx.node().text("compute", "") == "int8" ? compute::integer : compute::real;
@@ -56,7 +55,7 @@ template <class Packed>
         }
         const tensor_view<const F> part(t.view().row(g * rows), {rows, t.cols()},
                                         F::quantized ? &q : nullptr);
-        parts.emplace_back(part, how, ctx.target(), taps...);
+        parts.emplace_back(part, how, ctx.target());
       }
     } else {
       ctx.reject(cat("weights of ", name(F::id), " are not supported"));
@@ -66,10 +65,9 @@ template <class Packed>
 }
 
 /// What tells one packing of a session from another: nodes that share weights share it.
-[[nodiscard]] inline std::string packed_name(const op_context& ctx, std::size_t groups,
-                                             std::size_t taps = 1) {
+[[nodiscard]] inline std::string packed_name(const op_context& ctx, std::size_t groups) {
   const node& n = ctx.node();
-  return cat(n.op, " ", groups, " ", taps, " ", n.text("compute", ""), " ", n.inputs.at(1));
+  return cat(n.op, " ", groups, " ", n.text("compute", ""), " ", n.inputs.at(1));
 }
 
 /// Bias and residual of a layer: of the right shape.
@@ -147,9 +145,8 @@ inline bound_node bind_conv(const op_context& ctx) {
   check_epilogue(ctx, w[0], y);
   const layer_codes codes(ctx, y.elements());
   if (ctx.types_only()) return {.outputs = {{codes.result(), y}}, .run = {}};
-  const std::size_t taps = window.kernel_h * window.kernel_w;
   const auto filters = ctx.once<std::vector<packed_filters>>(
-      packed_name(ctx, groups, taps), [&] { return pack<packed_filters>(ctx, groups, taps); });
+      packed_name(ctx, groups), [&] { return pack<packed_filters>(ctx, groups); });
   const auto layer = std::make_shared<const conv2d>(filters, window, codes.x());
   const std::size_t K = w[1];
   return {

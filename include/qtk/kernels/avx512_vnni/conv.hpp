@@ -8,16 +8,6 @@ QTK_IGNORE_UNINITIALIZED_BEGIN
 namespace qtk::inline QTK_ABI::avx512_vnni {
 
 struct conv_parts : avx512::conv_parts {
-  /// Panels of quads: copies.
-  static void pack_quads(const std::uint8_t* image, const std::size_t* offsets,
-                         std::size_t packed_k, const pixel_run* runs, std::size_t count,
-                         std::uint8_t* out) noexcept {
-    for (std::size_t k = 0; k < packed_k; k += 4, out += 64)
-      for (std::size_t r = 0; r < count; ++r)
-        _mm512_storeu_si512(out + runs[r].at * 4,
-                            _mm512_loadu_si512(image + offsets[k] + runs[r].from * 4));
-  }
-
   /// As avx512::conv_parts has it for floats.
   static void one_pixel(const filter_tiles<std::int8_t>& tiles, const std::uint8_t* pixel,
                         std::size_t packed_k, std::int32_t* sums) noexcept {
