@@ -107,15 +107,27 @@ void copy_turned(const shape& dims, std::size_t d, const std::byte* src, const s
 
 /// dst[i * to] = src[i * from] for every index i of `dims`, elements of `size` bytes. Rows that are
 /// contiguous on both sides are copied whole.
-inline void copy_strided(const shape& dims, std::size_t size, const std::byte* src,
-                         const strides& from, std::byte* dst, const strides& to) {
+inline void copy_strided(shape dims, std::size_t size, const std::byte* src, strides from,
+                         std::byte* dst, strides to) {
+  // The last dimensions become one where both sides walk through them as if they were.
+  for (std::size_t d = dims.rank(); d-- > 1;) {
+    const auto row = static_cast<std::ptrdiff_t>(dims[d]);
+    if (from[d - 1] != row * from[d] || to[d - 1] != row * to[d]) break;
+    from[d - 1] = from[d];
+    to[d - 1] = to[d];
+    shape merged;
+    for (std::size_t i = 0; i < d; ++i) merged.push_back(dims[i] * (i + 1 == d ? dims[d] : 1));
+    dims = merged;
+  }
   const std::size_t n = dims.cols();
   const std::size_t last = dims.rank() == 0 ? 0 : dims.rank() - 1;
   const auto bytes = static_cast<std::ptrdiff_t>(size);
   const bool whole = n == 1 || (from[last] == 1 && to[last] == 1);
-  if (!whole && size == 4)
+  if (!whole && (size == 4 || size == 1))
     for (std::size_t d = 0; d < last; ++d)
-      if (from[d] == 1 && dims[d] >= 4) return detail::copy_turned<4>(dims, d, src, from, dst, to);
+      if (from[d] == 1 && dims[d] >= 4)
+        return size == 4 ? detail::copy_turned<4>(dims, d, src, from, dst, to)
+                         : detail::copy_turned<1>(dims, d, src, from, dst, to);
   for_each_row(dims, from, to, [&](std::ptrdiff_t a, std::ptrdiff_t b) {
     const std::byte* s = src + a * bytes;
     std::byte* d = dst + b * bytes;
@@ -124,6 +136,8 @@ inline void copy_strided(const shape& dims, std::size_t size, const std::byte* s
     } else if (size == 4) {  // a fixed size becomes one load and one store
       for (std::size_t i = 0; i < n; ++i, s += from[last] * 4, d += to[last] * 4)
         std::memcpy(d, s, 4);
+    } else if (size == 1) {
+      for (std::size_t i = 0; i < n; ++i, s += from[last], d += to[last]) *d = *s;
     } else {
       for (std::size_t i = 0; i < n; ++i, s += from[last] * bytes, d += to[last] * bytes)
         std::memcpy(d, s, size);
