@@ -312,7 +312,7 @@ class conv_driver {
     f.row_bias = args_.out.bias == nullptr ? nullptr : args_.out.bias + first;
     f.residual = args_.out.residual == nullptr ? nullptr : args_.out.residual + at;
     f.residual_stride = f.y_stride = args_.y_stride;
-    f.y = args_.y + at;
+    f.y = args_.codes.y != nullptr ? nullptr : args_.y + at;
     if constexpr (requires { Parts::finish(f, columns, args_.codes); })
       Parts::finish(f, columns, args_.codes.from(at));
     else if (args_.codes.any())

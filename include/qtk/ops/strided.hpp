@@ -145,9 +145,11 @@ inline void copy_strided(const shape& given, std::size_t size, const std::byte* 
   const std::size_t last = dims.rank() == 0 ? 0 : dims.rank() - 1;
   const auto bytes = static_cast<std::ptrdiff_t>(size);
   const bool whole = n == 1 || (from[last] == 1 && to[last] == 1);
-  if (!whole && size == 4)
+  if (!whole && (size == 4 || size == 1))
     for (std::size_t d = 0; d < last; ++d)
-      if (from[d] == 1 && dims[d] >= 4) return detail::copy_turned<4>(dims, d, src, from, dst, to);
+      if (from[d] == 1 && dims[d] >= 4)
+        return size == 4 ? detail::copy_turned<4>(dims, d, src, from, dst, to)
+                         : detail::copy_turned<1>(dims, d, src, from, dst, to);
   for_each_row(dims, from, to, [&](std::ptrdiff_t a, std::ptrdiff_t b) {
     const std::byte* s = src + a * bytes;
     std::byte* d = dst + b * bytes;
@@ -156,6 +158,8 @@ inline void copy_strided(const shape& given, std::size_t size, const std::byte* 
     } else if (size == 4) {  // a fixed size becomes one load and one store
       for (std::size_t i = 0; i < n; ++i, s += from[last] * 4, d += to[last] * 4)
         std::memcpy(d, s, 4);
+    } else if (size == 1) {
+      for (std::size_t i = 0; i < n; ++i, s += from[last], d += to[last]) *d = *s;
     } else {
       for (std::size_t i = 0; i < n; ++i, s += from[last] * bytes, d += to[last] * bytes)
         std::memcpy(d, s, size);

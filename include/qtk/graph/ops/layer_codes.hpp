@@ -14,6 +14,9 @@ namespace qtk::inline QTK_ABI::graph_ops {
 ///   x_scale, x_zero_point   its input: it comes as uint8 codes, or as floats to be quantized
 ///   r_scale, r_zero_point   its residual, likewise
 ///   y_scale, y_zero_point   its output: it leaves as uint8 codes
+/// From codes to codes it computes in units of y_scale, in which all else that it multiplies or
+/// adds is given to it (`unit`): a code is then what is to be rounded, less a division for each. It
+/// may round otherwise than y / y_scale where that is a tie but for the last bits of fp32: by one.
 class layer_codes {
  public:
   layer_codes(const op_context& ctx, std::size_t y_elements)
@@ -28,6 +31,7 @@ class layer_codes {
     quantizes_residual_ = residual_ && !residual_codes;
     // Of the same size.
     if (ctx.has(3) && residual_codes == y_.has_value()) in_place_ = 3;
+    if (reads_ && y_ && (!ctx.has(3) || residual_codes)) in_units_of(ctx, y_->scale);
     kernels_ = &find_elementwise(ctx.target());
   }
 
@@ -37,7 +41,7 @@ class layer_codes {
   std::optional<std::size_t> in_place() const noexcept { return in_place_; }
   /// At the beginning of the workspace.
   std::size_t scratch_bytes() const noexcept {
-    return quantizes_residual_ ? round_up(elements_, buffer_alignment) : 0;
+    return round_up(quantizes_residual_ ? elements_ : biases_ * sizeof(float), buffer_alignment);
   }
 
   [[nodiscard]] layer_input input(const node_buffers& io) const noexcept {
@@ -46,6 +50,14 @@ class layer_codes {
   /// Gives the bias and what is float to `e`, what is codes to the result.
   [[nodiscard]] epilogue_codes of(const node_buffers& io, epilogue& e) const {
     e.bias = io.in<float>(2);
+    if (biases_ != 0) {
+      auto* const bias = reinterpret_cast<float*>(io.workspace);
+      kernels_->binary_scalar[static_cast<std::size_t>(binary_op::divide)](biases_, e.bias, unit_,
+                                                                           bias);
+      e.bias = bias;
+    }
+    e.lo /= unit_;
+    e.hi /= unit_;
     epilogue_codes c;
     if (residual_) {
       c.residual = io.in<std::uint8_t>(3);
@@ -90,10 +102,21 @@ class layer_codes {
     return false;
   }
 
+  void in_units_of(const op_context& ctx, float unit) {
+    const float x = x_->scale / unit, r = residual_ ? residual_->scale / unit : 1.0f;
+    if (!std::isnormal(x) || !std::isnormal(r)) return;
+    unit_ = unit;
+    x_->scale = x;
+    y_->scale = 1.0f;
+    if (residual_) residual_->scale = r;
+    if (ctx.has(2)) biases_ = ctx.dims(2).elements();
+  }
+
   std::optional<block_scale> x_, residual_, y_;
   bool reads_ = false, quantizes_residual_ = false;
   std::optional<std::size_t> in_place_;
-  std::size_t elements_;
+  std::size_t elements_, biases_ = 0;  // of y; of a bias that is divided by the unit
+  float unit_ = 1.0f;
   const elementwise_kernels* kernels_;
 };
 

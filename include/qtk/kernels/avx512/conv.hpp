@@ -97,12 +97,17 @@ struct conv_parts {
   class code_writer {
    public:
     explicit code_writer(const epilogue_codes& codes) noexcept
-        : divides_(codes.y_scale < 0x1p-100f || codes.y_scale > 0x1p100f),
+        : rounds_(codes.y_scale == 1.0f),
+          divides_(codes.y_scale < 0x1p-100f || codes.y_scale > 0x1p100f),
           scale_(simd::set1(codes.y_scale)),
           inverse_(simd::set1(1.0f / codes.y_scale)),
-          most_(simd::set1(512.0f * codes.y_scale)),
           zero_(_mm512_set1_epi16(static_cast<std::int16_t>(codes.y_zero_point))) {}
-    /// Codes of `count` floats, 32 at most, of which `b` are those from the sixteenth on.
+    /// What is larger has the largest code, whatever the zero point.
+    [[nodiscard]] static float most(const epilogue_codes& codes) noexcept {
+      return codes.y == nullptr ? __builtin_inff() : 512.0f * codes.y_scale;
+    }
+    /// Codes of `count` floats, 32 at most and none above most(), of which `b` are those from the
+    /// sixteenth on.
     void operator()(std::uint8_t* y, std::size_t count, simd::f32 a, simd::f32 b) const noexcept {
       const simd::i32 ab = _mm512_adds_epi16(_mm512_packs_epi32(round(a), round(b)), zero_);
       const simd::i32 order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
@@ -120,11 +125,12 @@ struct conv_parts {
 
    private:
     simd::i32 round(simd::f32 x) const noexcept {
-      return simd::round(divides_ ? simd::min(simd::set1(512.0f), simd::div(x, scale_))
-                                  : simd::quotient(simd::min(most_, x), scale_, inverse_));
+      return simd::round(rounds_    ? x
+                         : divides_ ? simd::div(x, scale_)
+                                    : simd::quotient(x, scale_, inverse_));
     }
-    bool divides_;
-    simd::f32 scale_, inverse_, most_;
+    bool rounds_, divides_;
+    simd::f32 scale_, inverse_;
     simd::i32 zero_;
   };
 
@@ -136,7 +142,7 @@ struct conv_parts {
         : clamp_(clamp_of(*f.out)),
           leaky_(f.out->act == activation::leaky_relu),
           lo_(simd::set1(clamp_.lo)),
-          hi_(simd::set1(clamp_.hi)),
+          hi_(simd::min(simd::set1(clamp_.hi), simd::set1(code_writer::most(codes)))),
           alpha_(simd::set1(f.out->alpha)),
           residual_scale_(simd::set1(codes.residual_scale)),
           residual_zero_(simd::set1(codes.residual_zero_point)) {}
@@ -167,8 +173,8 @@ struct conv_parts {
         const simd::i32 centered = simd::sub(_mm512_cvtepu8_epi32(r), residual_zero_);
         x = simd::add(x, simd::rounded(simd::mul(simd::to_f32(centered), residual_scale_)));
       }
-      return !Plain && leaky_ ? simd::select_negative(x, simd::mul(alpha_, x), x)
-                              : simd::min(hi_, simd::max(lo_, x));
+      return simd::min(hi_, !Plain && leaky_ ? simd::select_negative(x, simd::mul(alpha_, x), x)
+                                             : simd::max(lo_, x));
     }
 
    private:
