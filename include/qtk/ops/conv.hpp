@@ -24,8 +24,10 @@ class conv2d {
  public:
   /// One packed_filters of (O / groups, C / groups * kh * kw) for each group, in order. Shared,
   /// because one set serves inputs of any size. `fixed`: how integer products quantize x.
+  /// `winograd`: the same filters for where winograd_filters::serve() them; null: made here.
   conv2d(std::shared_ptr<const std::vector<packed_filters>> filters, const window_2d& window,
-         const std::optional<block_scale>& fixed = {})
+         const std::optional<block_scale>& fixed = {},
+         std::shared_ptr<const winograd_filters> winograd = nullptr)
       : filters_(std::move(filters)), groups_(*filters_), window_(window), fixed_(fixed) {
     QTK_CHECK(!groups_.empty(), "conv2d", "no weights");
     const std::size_t taps = checked_mul(window.kernel_h, window.kernel_w, "conv2d");
@@ -35,8 +37,9 @@ class conv2d {
           "conv2d", "weights (", g.O(), ", ", g.K(), ") for a window of ", taps);
     if (depthwise_layer::serves(groups_, taps))
       depthwise_.emplace(groups_, fixed_);
-    else if (winograd_layer::serves(groups_, window))
-      winograd_.emplace(groups_);
+    else if (winograd_filters::serve(groups_, window))
+      winograd_.emplace(winograd != nullptr ? std::move(winograd)
+                                            : std::make_shared<const winograd_filters>(groups_));
     if (!depthwise_ && direct_layer::serves(groups_, window)) direct_.emplace(groups_, window);
   }
 

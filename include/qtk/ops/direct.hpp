@@ -15,7 +15,7 @@ namespace qtk::inline QTK_ABI {
 /// is spread out (conv_spread), some rows at a time, and then read in place.
 class direct_layer {
  public:
-  /// In place as it is.
+  /// Not where an image is read as it is.
   [[nodiscard]] static bool serves(std::span<const packed_filters> groups, const window_2d& w) {
     const bool plain = w.kernel_h == 1 && w.kernel_w == 1 && w.stride_h == 1 && w.stride_w == 1 &&
                        (w.pad_top | w.pad_left | w.pad_bottom | w.pad_right) == 0;
@@ -30,7 +30,7 @@ class direct_layer {
   /// stride 2: 2.4 ms, not 2.6).
   [[nodiscard]] bool pays(const shape& x) const {
     const geometry g(*this, x);
-    return g.band == g.out_height || g.band >= g.whole_panels;
+    return g.band != 0 && (g.band == g.out_height || g.band >= g.whole_panels);
   }
 
   [[nodiscard]] std::size_t workspace_bytes(const shape& x, std::size_t concurrency) const {
@@ -48,14 +48,18 @@ class direct_layer {
     fill_offsets(g, offsets);
     auto* const task_scratch = scratch.take<std::byte>(0);
     const std::size_t scratch_bytes = per_task_bytes(g, x_shape);
+    // As conv2d shares out packed ones.
+    const bool by_filters = groups_[0].O() > g.pixels();
+    const std::size_t extent = by_filters ? ceil_div(groups_[0].O(), kernel_.mr) : g.pixels();
     const std::size_t weights = groups_.size() * groups_[0].O() * groups_[0].K();
     const std::size_t tasks = threads_for(
         executor, static_cast<double>(x_shape[0] * g.pixels()) * static_cast<double>(weights),
         weights * sizeof(float));
-    for_image_parts(executor, tasks, x_shape[0], g.pixels(), kernel_.nr,
+    for_image_parts(executor, tasks, x_shape[0], extent, by_filters ? 1 : kernel_.nr,
                     [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
-                      const conv_args args{
-                          .pixel_begin = begin, .pixel_end = end, .offsets = offsets, .out = out};
+                      conv_args args{.pixel_end = g.pixels(), .offsets = offsets, .out = out};
+                      (by_filters ? args.tile_begin : args.pixel_begin) = begin;
+                      (by_filters ? args.tile_end : args.pixel_end) = end;
                       run_image(g, x_shape, x, y, image, args, task_scratch + task * scratch_bytes);
                     });
   }
@@ -66,7 +70,7 @@ class direct_layer {
     std::size_t phases;        // rows of the image by their remainder modulo the stride
     std::size_t extra;         // rows of a plane more than output rows
     std::size_t whole_panels;  // so many output rows are whole panels
-    std::size_t band;          // output rows at a time
+    std::size_t band;          // output rows at a time; 0: none fits
 
     geometry(const direct_layer& layer, const shape& x)
         : out_height(layer.window_.out_height(x[2])), out_width(layer.window_.out_width(x[3])) {
@@ -77,7 +81,8 @@ class direct_layer {
       // A band stays in the L2 cache; of whole panels, where there are several.
       constexpr std::size_t most = (256 << 10) / sizeof(float);
       const std::size_t row = x[1] * w.kernel_w * phases * out_width;
-      band = std::min(out_height, std::max<std::size_t>(1, most / std::max<std::size_t>(1, row)));
+      const std::size_t rows = most / std::max<std::size_t>(1, row);
+      band = std::min(out_height, rows - std::min(rows, extra));
       whole_panels = 2 * layer.kernel_.nr / std::gcd(2 * layer.kernel_.nr, out_width);
       if (band < out_height && band > whole_panels) band -= band % whole_panels;
     }

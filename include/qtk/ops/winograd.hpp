@@ -1,7 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "qtk/kernels/conv.hpp"
@@ -12,17 +14,18 @@
 
 namespace qtk::inline QTK_ABI {
 
-/// What conv2d does in fp32 where the window is 3 x 3 with stride 1: winograd_types.hpp.
-class winograd_layer {
+/// The filters of a 3 x 3 convolution as winograd_types.hpp wants them, made once: 16/9 of the
+/// weights in fp32.
+class winograd_filters {
  public:
-  [[nodiscard]] static bool serves(std::span<const packed_filters> groups, const window_2d& w) {
+  [[nodiscard]] static bool serve(std::span<const packed_filters> groups, const window_2d& w) {
     const packed_filters& g = groups[0];
     return g.kernel().op == conv_op::f32 && w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h == 1 &&
            w.stride_w == 1 && w.dilation_h == 1 && w.dilation_w == 1 && g.O() >= least_channels &&
            g.K() >= least_channels * taps && g.O() * g.K() <= most;
   }
 
-  explicit winograd_layer(std::span<const packed_filters> groups)
+  explicit winograd_filters(std::span<const packed_filters> groups)
       : kernel_(&find_winograd(groups[0].kernel().target)),
         O_(groups[0].O()),
         C_(groups[0].K() / taps) {
@@ -34,14 +37,40 @@ class winograd_layer {
     }
   }
 
+  static constexpr std::size_t taps = 9;
   const winograd_kernel& kernel() const noexcept { return *kernel_; }
+  /// Of a group.
+  std::size_t O() const noexcept { return O_; }
+  std::size_t C() const noexcept { return C_; }
+  std::size_t groups() const noexcept { return packed_.size(); }
+  const void* data(std::size_t group) const { return packed_[group].data(); }
   std::size_t size_bytes() const noexcept { return packed_.size() * kernel_->packed_bytes(O_, C_); }
+
+ private:
+  /// Fewer don't make up for the transforms (AVX-512, 32 x 32).
+  static constexpr std::size_t least_channels = 8;
+  /// 512 x 512 were the most that were tried.
+  static constexpr std::size_t most = std::size_t{512} * 512 * taps;
+
+  const winograd_kernel* kernel_;
+  std::size_t O_, C_;
+  std::vector<buffer> packed_;
+};
+
+/// What conv2d does with them.
+class winograd_layer {
+ public:
+  explicit winograd_layer(std::shared_ptr<const winograd_filters> filters) noexcept
+      : filters_(std::move(filters)) {}
+
+  const winograd_kernel& kernel() const noexcept { return filters_->kernel(); }
+  std::size_t size_bytes() const noexcept { return filters_->size_bytes(); }
 
   /// Whether the tiles of y, by whole panels, are clearly less work than its pixels: not below 6
   /// x 6.
   [[nodiscard]] bool pays(const shape& y) const noexcept {
-    const std::size_t tiles = ceil_div(y[2], 2) * ceil_div(y[3], 2);
-    return 16 * round_up(tiles, kernel_->nr) * 4 < taps * round_up(y[2] * y[3], kernel_->nr) * 3;
+    const std::size_t tiles = ceil_div(y[2], 2) * ceil_div(y[3], 2), nr = kernel().nr;
+    return 16 * round_up(tiles, nr) * 4 < filters_->taps * round_up(y[2] * y[3], nr) * 3;
   }
 
   [[nodiscard]] std::size_t workspace_bytes(const shape& y, std::size_t concurrency) const {
@@ -51,19 +80,20 @@ class winograd_layer {
   /// Of the arguments of conv2d::run().
   void run(const shape& x_shape, const shape& y_shape, const window_2d& w, const float* x, float* y,
            const epilogue& out, void* workspace, executor_ref executor) const {
-    const std::size_t scratch_bytes = per_task_bytes(y_shape), groups = packed_.size();
+    const std::size_t O = filters_->O(), C = filters_->C(), groups = filters_->groups();
+    const std::size_t scratch_bytes = per_task_bytes(y_shape);
     const std::size_t area = x_shape[2] * x_shape[3], pixels = y_shape[2] * y_shape[3];
     const std::size_t tiles = ceil_div(y_shape[2], 2) * ceil_div(y_shape[3], 2);
     // Threads that share an image share its tiles; where those are too few, the filters.
     const std::size_t tasks = threads_for(
         executor,
-        static_cast<double>(groups * O_ * C_ * tiles) * 16 * static_cast<double>(x_shape[0]),
-        size_bytes());
+        static_cast<double>(groups * O * C * tiles) * 16 * static_cast<double>(x_shape[0]),
+        filters_->size_bytes());
     const std::size_t parts = ceil_div(tasks, std::max<std::size_t>(1, x_shape[0]));
-    const std::size_t filters = ceil_div(O_, kernel_->mr), panels = ceil_div(tiles, kernel_->nr);
+    const std::size_t filters = ceil_div(O, kernel().mr), panels = ceil_div(tiles, kernel().nr);
     const bool by_filters = panels < std::min(parts, filters);
     for_image_parts(executor, tasks, x_shape[0], by_filters ? filters : tiles,
-                    by_filters ? 1 : kernel_->nr,
+                    by_filters ? 1 : kernel().nr,
                     [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
                       winograd_args args{
                           .tile_end = tiles,
@@ -78,31 +108,24 @@ class winograd_layer {
                       (by_filters ? args.filter_begin : args.tile_begin) = begin;
                       (by_filters ? args.filter_end : args.tile_end) = end;
                       for (std::size_t g = 0; g < groups; ++g) {
-                        const std::size_t at = (image * groups + g) * O_ * pixels;
-                        args.image = x + (image * groups + g) * C_ * area;
-                        args.filters = packed_[g].data();
+                        const std::size_t at = (image * groups + g) * O * pixels;
+                        args.image = x + (image * groups + g) * C * area;
+                        args.filters = filters_->data(g);
                         args.y = y + at;
-                        if (out.bias != nullptr) args.out.bias = out.bias + g * O_;
+                        if (out.bias != nullptr) args.out.bias = out.bias + g * O;
                         if (out.residual != nullptr) args.out.residual = out.residual + at;
-                        kernel_->run(args);
+                        kernel().run(args);
                       }
                     });
   }
 
  private:
-  static constexpr std::size_t taps = 9;
-  /// Fewer don't make up for the transforms (AVX-512, 32 x 32).
-  static constexpr std::size_t least_channels = 8;
-  /// Packed filters are 16/9 of those; 512 x 512 were the largest that were tried.
-  static constexpr std::size_t most = std::size_t{512} * 512 * taps;
-
   [[nodiscard]] std::size_t per_task_bytes(const shape& y) const {
-    return workspace_cursor::aligned(kernel_->workspace_bytes(O_, C_, y[2], y[3]));
+    return workspace_cursor::aligned(
+        kernel().workspace_bytes(filters_->O(), filters_->C(), y[2], y[3]));
   }
 
-  const winograd_kernel* kernel_;
-  std::size_t O_, C_;  // of a group
-  std::vector<buffer> packed_;
+  std::shared_ptr<const winograd_filters> filters_;
 };
 
 }  // namespace qtk::inline QTK_ABI

@@ -147,7 +147,12 @@ inline bound_node bind_conv(const op_context& ctx) {
   if (ctx.types_only()) return {.outputs = {{codes.result(), y}}, .run = {}};
   const auto filters = ctx.once<std::vector<packed_filters>>(
       packed_name(ctx, groups), [&] { return pack<packed_filters>(ctx, groups); });
-  const auto layer = std::make_shared<const conv2d>(filters, window, codes.x());
+  std::shared_ptr<const winograd_filters> winograd;
+  if (winograd_filters::serve(*filters, window))
+    winograd = ctx.once<winograd_filters>(cat(packed_name(ctx, groups), " winograd"),
+                                          [&] { return winograd_filters(*filters); });
+  const auto layer =
+      std::make_shared<const conv2d>(filters, window, codes.x(), std::move(winograd));
   const std::size_t K = w[1];
   return {
       .outputs = {{codes.result(), y}},
