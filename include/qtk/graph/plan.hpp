@@ -229,13 +229,13 @@ class execution_plan {
     const auto* graph = n.find<std::shared_ptr<const subgraph>>(key);
     QTK_CHECK(graph != nullptr && *graph != nullptr, n.label(), "attribute '", key, "' is missing");
     const qtk::model& body = (*graph)->body;
-    const std::vector<std::size_t>& captured = (*graph)->captured;
-    QTK_CHECK(body.inputs.size() == captured.size() && body.outputs.size() >= n.outputs.size(),
-              n.label(), "its body takes ", body.inputs.size(), " inputs and gives ",
-              body.outputs.size());
+    QTK_CHECK(
+        body.inputs.size() == (*graph)->captured.size() && body.outputs.size() >= n.outputs.size(),
+        n.label(), "its body takes ", body.inputs.size(), " inputs and gives ",
+        body.outputs.size());
     std::unordered_map<std::string, std::string> outside;
-    for (std::size_t i = 0; i < captured.size(); ++i)
-      outside.emplace(body.inputs[i].name, n.inputs.at(captured[i]));
+    for (std::size_t i = 0; i < body.inputs.size(); ++i)
+      outside.emplace(body.inputs[i].name, captured_value(**graph, n, i));
     const std::string inside = cat(n.outputs.at(0), "/", key, "/");
     const auto renamed = [&](const std::string& v) {
       const auto it = outside.find(v);
