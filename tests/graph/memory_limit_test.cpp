@@ -120,11 +120,27 @@ TEST_CASE("bodies inherit the limit, what they stack counts", "[graph][limit]") 
         cat("Loop 'y': would take ", 72 * mebi, " bytes, the limit is ", 64 * mebi));
 }
 
+TEST_CASE("a Loop that would run for years is refused before it starts", "[graph][limit]") {
+  for (const bool identity : {false, true}) {
+    model inside =
+        body({any_value("i", dtype::int64), any_value("go", dtype::boolean), any_value("v")},
+             {any_value(identity ? "on" : "go", dtype::boolean), any_value("w")},
+             {make_node("Neg", {"v"}, "w"), make_node("Identity", {"go"}, "on")});
+    model m = with_nodes(
+        {1}, {with_bodies(make_node("Loop", {"trips", "", "x"}, "y"), {body_of{"body", inside}})});
+    m.set_weight("trips", tensor<int64>({}, {std::numeric_limits<std::int64_t>::max()}));
+    CHECK(failure(m, mebi, {tensor<fp32>({1})}) == "Loop 'y': more than 16777216 iterations");
+    m.set_weight("trips", tensor<int64>({}, {3}));
+    CHECK(failure(m, mebi, {tensor<fp32>({1})}) == "no error");
+  }
+}
+
 TEST_CASE("what a Loop carries may not grow without bound", "[graph][limit]") {
   const model inside =
       body({any_value("i", dtype::int64), any_value("go", dtype::boolean), any_value("v")},
-           {any_value("go", dtype::boolean), any_value("twice")},
-           {make_node("Concat", {"v", "v"}, "twice", {{"axis", std::int64_t{0}}})});
+           {any_value("on", dtype::boolean), any_value("twice")},
+           {make_node("Concat", {"v", "v"}, "twice", {{"axis", std::int64_t{0}}}),
+            make_node("And", {"go", "go"}, "on")});
   model m = with_nodes(
       {1024}, {with_bodies(make_node("Loop", {"trips", "", "x"}, "y"), {body_of{"body", inside}})});
   m.set_weight("trips", tensor<int64>({}, {std::numeric_limits<std::int64_t>::max()}));

@@ -249,4 +249,6 @@ TEST_CASE("bodies are written with what they capture by its name, and read back"
     CHECK(answer(no, yes) == std::vector<float>{10, 40});
     CHECK(answer(no, no) == std::vector<float>{1, 2});
   }
+  m.nodes[0].inputs = {"c"};
+  CHECK_THROWS_WITH(onnx::serialize(m), Catch::StartsWith("If 'y': its body reads input "));
 }

@@ -163,6 +163,14 @@ struct subgraph {
   std::vector<std::size_t> captured;  // of each captured input: which input of the node it is
 };
 
+/// The value of the graph around `n` that its body `s` captures i-th; qtk::error where `n` lost it.
+[[nodiscard]] inline const std::string& captured_value(const subgraph& s, const node& n,
+                                                       std::size_t i) {
+  QTK_CHECK(s.captured[i] < n.inputs.size(), n.label(), "its body reads input ", s.captured[i],
+            " of ", n.inputs.size());
+  return n.inputs[s.captured[i]];
+}
+
 /// Elements of all weights.
 [[nodiscard]] inline std::size_t parameters(const model& m) {
   std::size_t n = 0;

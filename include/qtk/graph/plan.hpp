@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "qtk/graph/bind.hpp"
+#include "qtk/graph/fold_budget.hpp"
 #include "qtk/graph/memory_plan.hpp"
 #include "qtk/graph/registry.hpp"
 #include "qtk/profile/scope.hpp"
@@ -20,38 +21,6 @@ namespace qtk::inline QTK_ABI {
 struct binding_cache {
   packed_store packed;
   std::unordered_map<std::string, value_type> absorbed;
-};
-
-/// What constant folding may take, in all: few bytes of a hostile file can ask for a constant of
-/// terabytes (Expand) or for hours of products. What exceeds it stays a step, and counts towards
-/// the arena and its limit.
-class fold_budget {
- public:
-  /// In proportion to the weights, beyond what any model may have.
-  explicit fold_budget(const model& m)
-      : bytes_((std::size_t{64} << 20) + 4 * weight_bytes(m)),
-        flops_(2e9 + 16 * static_cast<double>(weight_bytes(m))) {}
-
-  [[nodiscard]] bool allows(const bound_node& b) const {
-    return asked_by(b) <= bytes_ && b.flops <= flops_;
-  }
-  /// Whether the node may have its share, and has it now.
-  [[nodiscard]] bool take(const bound_node& b) {
-    if (!allows(b)) return false;
-    bytes_ -= asked_by(b);
-    flops_ -= b.flops;
-    return true;
-  }
-
- private:
-  [[nodiscard]] static std::size_t asked_by(const bound_node& b) {
-    std::size_t asked = b.workspace_bytes;
-    for (const value_type& t : b.outputs) asked = checked_add(asked, size_bytes(t));
-    return asked;
-  }
-
-  std::size_t bytes_;
-  double flops_;
 };
 
 /// A model bound to the shapes of its inputs: the steps in order, and an arena in which every
@@ -262,13 +231,13 @@ class execution_plan {
     const auto* graph = n.find<std::shared_ptr<const subgraph>>(key);
     QTK_CHECK(graph != nullptr && *graph != nullptr, n.label(), "attribute '", key, "' is missing");
     const qtk::model& body = (*graph)->body;
-    const std::vector<std::size_t>& captured = (*graph)->captured;
-    QTK_CHECK(body.inputs.size() == captured.size() && body.outputs.size() >= n.outputs.size(),
-              n.label(), "its body takes ", body.inputs.size(), " inputs and gives ",
-              body.outputs.size());
+    QTK_CHECK(
+        body.inputs.size() == (*graph)->captured.size() && body.outputs.size() >= n.outputs.size(),
+        n.label(), "its body takes ", body.inputs.size(), " inputs and gives ",
+        body.outputs.size());
     std::unordered_map<std::string, std::string> outside;
-    for (std::size_t i = 0; i < captured.size(); ++i)
-      outside.emplace(body.inputs[i].name, n.inputs.at(captured[i]));
+    for (std::size_t i = 0; i < body.inputs.size(); ++i)
+      outside.emplace(body.inputs[i].name, captured_value(**graph, n, i));
     const std::string inside = cat(n.outputs.at(0), "/", key, "/");
     const auto renamed = [&](const std::string& v) {
       const auto it = outside.find(v);

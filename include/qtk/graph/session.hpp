@@ -15,7 +15,7 @@ namespace qtk::inline QTK_ABI {
 
 /// Bytes that a session holds for one set of input shapes.
 struct session_memory {
-  std::size_t packed_weights = 0;  // in the layout of the kernels
+  std::size_t packed_weights = 0;  // in the layout of the kernels, and tables that steps hold
   std::size_t constants = 0;       // read as they are: biases, tables
   std::size_t arena = 0;           // intermediate values and workspaces, one for each run at a time
   [[nodiscard]] std::size_t total() const noexcept { return packed_weights + constants + arena; }

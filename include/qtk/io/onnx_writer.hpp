@@ -5,8 +5,10 @@
 #include <map>
 #include <memory>
 #include <protozero/pbf_writer.hpp>
+#include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "qtk/core/file.hpp"
@@ -54,8 +56,11 @@ inline void write_graph(protozero::pbf_writer out, const model& m);
   model body = s.body;
   const std::size_t formal = body.inputs.size() - s.captured.size();
   std::map<std::string, std::string> now;
-  for (std::size_t i = 0; i < s.captured.size(); ++i)
-    now.emplace(body.inputs[formal + i].name, n.inputs.at(s.captured[i]));
+  std::set<std::string_view> around;
+  for (std::size_t i = 0; i < s.captured.size(); ++i) {
+    now.emplace(body.inputs[formal + i].name, captured_value(s, n, i));
+    around.insert(captured_value(s, n, i));
+  }
   body.inputs.resize(formal);
   const auto rename = [&](std::string& value) {
     if (const auto it = now.find(value); it != now.end()) value = it->second;
@@ -63,8 +68,7 @@ inline void write_graph(protozero::pbf_writer out, const model& m);
   for (node& inner : body.nodes) {
     for (std::string& v : inner.inputs) rename(v);
     for (const std::string& v : inner.outputs)
-      for (const auto& [before, outer] : now)
-        QTK_CHECK(v != outer, n.label(), "value '", v, "' of its body hides one around it");
+      QTK_CHECK(!around.contains(v), n.label(), "value '", v, "' of its body hides one around it");
   }
   for (value_info& v : body.outputs) rename(v.name);
   return body;

@@ -124,6 +124,16 @@ inline void check_iterations(const op_context& ctx, std::size_t count) {
             " iterations");
 }
 
+/// Whether the condition that a Loop's body gives is the one that it takes: all trips are made.
+[[nodiscard]] inline bool keeps_condition(const model& body) {
+  std::string_view given = body.outputs.at(0).name;
+  for (std::size_t i = body.nodes.size(); i-- > 0;) {  // readers come after makers
+    const node& n = body.nodes[i];
+    if (n.is("Identity") && n.has_input(0) && n.outputs.at(0) == given) given = n.inputs[0];
+  }
+  return given == body.inputs.at(1).name;
+}
+
 /// Loop: inputs M? cond? carried...; the body takes iteration, cond, carried... and gives cond,
 /// carried..., and what is stacked.
 inline bound_node bind_loop(const op_context& ctx) {
@@ -143,6 +153,8 @@ inline bound_node bind_loop(const op_context& ctx) {
   const auto body = body_of(ctx, "body", types);
   QTK_CHECK(body->outputs().size() >= 1 + carried, n.label(), "its body gives ",
             body->outputs().size(), " outputs for ", carried, " carried values");
+  if (go && trips > 0 && keeps_condition((*n.find<std::shared_ptr<const subgraph>>("body"))->body))
+    check_iterations(ctx, static_cast<std::size_t>(trips));
   std::vector<stacked> scans(body->outputs().size() - 1 - carried);
   for (std::int64_t i = 0; go && i < trips; ++i) {
     check_iterations(ctx, static_cast<std::size_t>(i) + 1);
