@@ -115,6 +115,37 @@ TEST_CASE("conv2d reads, adds and writes codes as it does floats", "[ops]") {
       }
 }
 
+TEST_CASE("in units of the scale of y codes differ by one at most, and seldom", "[ops]") {
+  const shape xs{4, 16, 32, 32};
+  const block_scale of_x{0.013f, 11}, of_y{0.0377f, 3};
+  const auto x = codes_of_reals(random_tensor(xs, 1, -0.2f, 3.0f), of_x);
+  const tensor<fp32> bias = random_tensor({16}, 3);
+  const auto filters = std::make_shared<const std::vector<packed_filters>>(
+      1, packed_filters(quantize<int8>(random_tensor({16, 144}, 2, -0.1f, 0.1f), per_channel(0)),
+                        compute::integer));
+  const window_2d window{3, 3, 1, 1, 1, 1, 1, 1, 1, 1};
+  const auto codes = [&](float unit) {
+    const conv2d conv(filters, window, block_scale{of_x.scale / unit, of_x.zero_point});
+    tensor<fp32> b = bias;
+    for (float& v : b.span()) v /= unit;
+    std::vector<std::uint8_t> y(conv.output_shape(xs).elements());
+    const buffer workspace(conv.workspace_bytes(xs));
+    conv.run(xs, x.data(), nullptr, {.bias = b.data(), .act = activation::relu},
+             const_cast<std::byte*>(workspace.data()), {},
+             {.y = y.data(), .y_scale = of_y.scale / unit, .y_zero_point = of_y.zero_point});
+    return y;
+  };
+  const auto by_division = codes(1.0f), in_units = codes(of_y.scale);
+  std::size_t differ = 0;
+  int most = 0;
+  for (std::size_t i = 0; i < in_units.size(); ++i) {
+    differ += in_units[i] != by_division[i];
+    most = std::max(most, std::abs(in_units[i] - by_division[i]));
+  }
+  CHECK(most <= 1);
+  CHECK(differ <= in_units.size() / 10000);
+}
+
 TEST_CASE("linear reads, adds and writes codes as it does floats", "[ops]") {
   for (const auto& [M, N, K] : {std::tuple{1u, 10u, 42u}, {7u, 33u, 65u}, {40u, 64u, 128u}})
     for (std::size_t s = 0; s < 3; ++s) {

@@ -14,9 +14,10 @@ namespace qtk::inline QTK_ABI::graph_ops {
 ///   x_scale, x_zero_point   its input: it comes as uint8 codes, or as floats to be quantized
 ///   r_scale, r_zero_point   its residual, likewise
 ///   y_scale, y_zero_point   its output: it leaves as uint8 codes
-/// From codes to codes it computes in units of y_scale, in which all else that it multiplies or
-/// adds is given to it (`unit`): a code is then what is to be rounded, less a division for each. It
-/// may round otherwise than y / y_scale where that is a tie but for the last bits of fp32: by one.
+/// From codes to codes it computes in units of y_scale, by which what it multiplies and adds is
+/// divided once: the result is then rounded as it is, without a division for each (the code as
+/// exact as QuantizeLinear's took 6 % of ResNet-20). Where y / y_scale is a tie but for the last
+/// bits of fp32, the code may be the other one of the two; it is the same on every ISA.
 class layer_codes {
  public:
   layer_codes(const op_context& ctx, std::size_t y_elements)

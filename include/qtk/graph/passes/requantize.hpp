@@ -191,8 +191,9 @@ class code_carrier {
 /// Between layers of fixed scales values stay codes: what is only read by layers that quantize it
 /// alike, or by QuantizeLinear, is written as codes by the layer that makes it. Operators in
 /// between that only select and move elements (MaxPool, Reshape, Concat, ...) do that to codes.
-/// Every code is the one that quantizing the float would have given, and what a DequantizeLinear of
-/// the same scale makes of it becomes that code again: nothing changes by a bit.
+/// Every code is the one that quantizing the float would have given, but where that is a tie but
+/// for the last bits of fp32 (layer_codes); what a DequantizeLinear of the same scale makes of a
+/// code becomes that code again.
 inline model fuse_requantize(model m) {
   const bool any = std::any_of(m.nodes.begin(), m.nodes.end(), [](const node& n) {
     return is_layer(n) && n.attributes.contains("x_scale");
