@@ -75,8 +75,8 @@ class product_f32 {
   }
   /// The second matrix as the kernel reads it, in packing_bytes() at `to`.
   [[nodiscard]] const float* pack(const float* b, std::byte* to) const {
-    if (N_ == 0 || K_ == 0) return reinterpret_cast<const float*>(to);
-    if (turned_) {
+    if (N_ == 0) return reinterpret_cast<const float*>(to);
+    if (turned_ && K_ != 0) {
       std::byte* const rows = to + packed_bytes();
       copy_strided({N_, K_}, sizeof(float), reinterpret_cast<const std::byte*>(b),
                    {1, static_cast<std::ptrdiff_t>(N_)}, rows,
