@@ -99,23 +99,21 @@ struct index_run {
   std::int64_t from;
   std::size_t count;
 };
-[[nodiscard]] inline std::vector<index_run> runs_of(const std::vector<std::int64_t>& map) {
-  std::vector<index_run> runs;
-  for (const std::int64_t k : map) {
-    const std::int64_t next = runs.empty() || runs.back().from < 0
-                                  ? -1
-                                  : runs.back().from + static_cast<std::int64_t>(runs.back().count);
-    if (!runs.empty() && (k < 0 ? runs.back().from < 0 : k == next))
-      ++runs.back().count;
-    else
-      runs.push_back({std::max<std::int64_t>(k, -1), 1});
-  }
-  return runs;
+/// One more element of the row.
+inline void extend(std::vector<index_run>& runs, std::int64_t from) {
+  const bool fill = from < 0;
+  if (!runs.empty() &&
+      (fill ? runs.back().from < 0
+            : runs.back().from >= 0 &&
+                  from == runs.back().from + static_cast<std::int64_t>(runs.back().count)))
+    ++runs.back().count;
+  else
+    runs.push_back({fill ? -1 : from, 1});
 }
 
 /// Where each element of a result comes from: for each dimension but the last the index in x, or -1
-/// for the fill, and the runs of a row: 32 rows of 576 padded by reflection to 640 take 5 us by runs,
-/// one element after the other 92.
+/// for the fill, and the runs of a row: 32 rows of 576 padded by reflection to 640 take 5 us by
+/// runs, one element after the other 92.
 struct index_maps {
   std::vector<std::vector<std::int64_t>> outer;
   std::vector<index_run> row;
@@ -163,21 +161,25 @@ template <class From>
   count_work(b, ctx, 0);
   if (ctx.types_only()) return b;
   if (fill.empty()) fill.resize(size);
-  std::size_t bytes = 0;
-  for (const std::size_t d : y)
-    bytes = checked_add(bytes, checked_mul(y.elements() == 0 ? 0 : d, sizeof(index_run)));
-  ctx.expect_memory(bytes);
+  std::size_t most = 0;  // each element of a row may be a run
+  for (std::size_t d = 0; y.elements() != 0 && d < y.rank(); ++d)
+    most = checked_add(
+        most, checked_mul(y[d], d + 1 < y.rank() ? sizeof(std::int64_t) : sizeof(index_run)));
+  ctx.expect_memory(most);
   index_maps indices;
+  std::size_t bytes = 0;
   for (std::size_t d = 0; y.elements() != 0 && d < y.rank(); ++d) {
-    std::vector<std::int64_t> map;
-    map.reserve(y[d]);
-    for (std::size_t i = 0; i < y[d]; ++i) map.push_back(from(d, i));
-    if (d + 1 < y.rank())
-      indices.outer.push_back(std::move(map));
-    else
-      indices.row = runs_of(map);
+    if (d + 1 == y.rank()) {
+      for (std::size_t i = 0; i < y[d]; ++i) extend(indices.row, from(d, i));
+      break;
+    }
+    std::vector<std::int64_t>& map = indices.outer.emplace_back(y[d]);
+    for (std::size_t i = 0; i < y[d]; ++i) map[i] = from(d, i);
+    bytes += y[d] * sizeof(std::int64_t);
   }
   if (y.rank() == 0) indices.row = {{0, 1}};
+  indices.row.shrink_to_fit();
+  bytes += indices.row.size() * sizeof(index_run);
   const auto maps = hold(b, std::move(indices), bytes);
   b.run = [x, y, maps, fill = std::move(fill), size](const node_buffers& io) {
     if (y.elements() != 0) maps->copy(x, y, size, io.inputs[0], io.outputs[0], fill);
