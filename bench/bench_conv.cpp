@@ -37,7 +37,7 @@ class qtk_convolution {
   void operator()() const {
     conv_.run(x_shape_, x_.data(), y_.data(), {}, workspace_.data(), executor_);
   }
-  const char* kernel() const { return conv_.kernel().name; }
+  const char* kernel() const { return conv_.kernel(x_shape_).name; }
 
  private:
   static std::shared_ptr<const std::vector<packed_filters>> pack(conv_type type,

@@ -351,7 +351,8 @@ class automatic {
       return size ? static_cast<double>(f.bytes) : f.ms;
     };
     const double rest =
-        size ? static_cast<double>(qtk::weight_bytes(trained_) - total_bytes_) : rest_ms_;
+        size ? static_cast<double>(qtk::weight_bytes(trained_)) - static_cast<double>(total_bytes_)
+             : rest_ms_;
     const double limit = (size ? static_cast<double>(options_.max_size_bytes) : options_.max_ms);
     const auto best = solve(limit - rest, [&](const measured_layer&, const measured_format& f) {
       const bool out = !std::isfinite(harm(f));

@@ -1,3 +1,5 @@
+#include <limits>
+#include <optional>
 #include <string>
 
 #include "../ops/naive.hpp"
@@ -160,6 +162,38 @@ TEST_CASE("what only looks like attention stays as it is", "[graph]") {
     if (n.is("Softmax")) n.inputs[0] = "masked";
   grown.nodes.insert(grown.nodes.end() - 2, make_node("Add", {"scaled", "mask"}, "masked"));
   stays(grown, {1, L, H * D});
+}
+
+TEST_CASE("as many heads as a symbol says are not counted", "[graph]") {
+  model m = with_nodes({2, 3, 8}, {});
+  m.inputs[0].dims[2] = {std::nullopt, "D"};
+  m.set_weight("heads", tensor<int64>({4}, {0, 0, -1, 4}));
+  m.set_weight("flat", tensor<int64>({3}, {0, 0, -1}));
+  m.nodes = {make_node("Reshape", {"x", "heads"}, "cut"),
+             make_node("Transpose", {"cut"}, "q", {{"perm", ints({0, 2, 1, 3})}}),
+             make_node("Transpose", {"cut"}, "k", {{"perm", ints({0, 2, 3, 1})}}),
+             make_node("MatMul", {"q", "k"}, "s"),
+             make_node("Softmax", {"s"}, "p"),
+             make_node("MatMul", {"p", "q"}, "a"),
+             make_node("Transpose", {"a"}, "t", {{"perm", ints({0, 2, 1, 3})}}),
+             make_node("Reshape", {"t", "flat"}, "y")};
+  for (const std::size_t D : {8u, 12u, 64u}) {
+    const tensor<fp32> x = random_tensor({2, 3, D}, 5);
+    const auto y = [&](bool optimized) {
+      return session(m, {.optimize = optimized, .shapes = {x.shape()}}).run(x);
+    };
+    CHECK(distance(y(true), y(false)) < 1e-5);
+  }
+}
+
+TEST_CASE("a number of more dimensions than what it multiplies", "[graph]") {
+  model m =
+      with_nodes({2, 3, 4}, {make_node("Mul", {"x", "one"}, "q"),
+                             make_node("Transpose", {"q"}, "k", {{"perm", ints({0, 1, 3, 2})}}),
+                             make_node("MatMul", {"q", "k"}, "s"), make_node("Softmax", {"s"}, "p"),
+                             make_node("MatMul", {"p", "q"}, "y")});
+  m.set_weight("one", tensor<fp32>({1, 1, 1, 1}, {0.5f}));
+  CHECK(changed(m, {2, 3, 4}) < 1e-5);
 }
 
 TEST_CASE("a row that sees no key gives zeros", "[graph]") {

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <qtk/graph.hpp>
 
+#include "../ops/naive.hpp"
 #include "models.hpp"
 #include "support/catch.hpp"
 
@@ -168,6 +169,38 @@ TEST_CASE("operators without what they read or make, behind a layer", "[graph][h
       } catch (const error&) {
       }
   }
+}
+
+TEST_CASE("weights whose names together read alike are told apart", "[graph][hostile]") {
+  // "a b" and "c", "a" and "b c": one LSTM must not run on what was packed for the other.
+  const auto lstm = [](const std::string& w, const std::string& r, std::size_t hidden,
+                       const std::string& y) {
+    return make_node("LSTM", {"x", w, r}, y, {{"hidden_size", static_cast<std::int64_t>(hidden)}});
+  };
+  const auto alone = [&](const std::string& w, const std::string& r, std::size_t hidden) {
+    model m = with_nodes({2, 1, 3}, {lstm(w, r, hidden, "y")});
+    m.set_weight(w, random_tensor({1, 4 * hidden, 3}, 1));
+    m.set_weight(r, random_tensor({1, 4 * hidden, hidden}, 2));
+    return m;
+  };
+  const tensor<fp32> x = random_tensor({2, 1, 3}, 3);
+  model both = alone("a b", "c", 40);
+  const model other = alone("a", "b c", 4);
+  for (const auto& [name, w] : other.weights) both.weights.emplace(name, w);
+  both.nodes.push_back(lstm("a", "b c", 4, "z"));
+  both.outputs.push_back({.name = "z", .type = dtype::fp32, .dims = {}});
+  const any_tensor in(x);
+  const auto out = session(both).run(std::span(&in, 1));
+  CHECK(qtk_test::distance(out[0].as<fp32>(), session(alone("a b", "c", 40)).run(x)) == 0.0);
+  CHECK(qtk_test::distance(out[1].as<fp32>(), session(other).run(x)) == 0.0);
+}
+
+TEST_CASE("tables of transforms are not made to fold nothing", "[graph][hostile]") {
+  model m =
+      with_nodes({1}, {make_node("ConstantOfShape", {"s"}, "c"), make_node("DFT", {"c"}, "y")});
+  m.opsets[""] = 17;
+  m.set_weight("s", tensor<int64>({3}, {0, 536870911, 1}));
+  CHECK_THROWS_AS(session(m), error);
 }
 
 TEST_CASE("nodes of qtk's own domain read what they hold", "[graph][hostile]") {

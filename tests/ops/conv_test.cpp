@@ -194,6 +194,38 @@ TEST_CASE("a window larger than its input is an error", "[ops]") {
   CHECK_THROWS_AS(window(0, 1, 0).out_height(4), error);
 }
 
+TEST_CASE("a convolution of no channels is its bias", "[ops]") {
+  for (const geometry& g :
+       {geometry{{2, 0, 1, 1}, {1, 0, 1, 6000}, {1, 6000, 1, 1, 1, 1, 0, 3000, 0, 2999}},
+        geometry{{1, 0, 4, 4}, {1, 0, 3, 3}, window(3, 1, 1)}}) {
+    const conv2d conv = make(tensor<fp32>({1, 0}), g, compute::real);
+    const float bias = 2.5f;
+    const tensor<fp32> y = run(conv, tensor<fp32>(g.x), {.bias = &bias});
+    for (const float v : y.span()) CHECK(v == bias);
+  }
+}
+
+TEST_CASE("much padding asks for no more than its image", "[ops]") {
+  const geometry g{{1, 2, 1, 1}, {2, 1, 1, 1}, window(1, 1, 500), 2};
+  const conv2d conv =
+      make(quantize<int8>(random_tensor({2, 1}, 1), per_channel(0)), g, compute::integer);
+  CHECK(conv.workspace_bytes(g.x) < (std::size_t{32} << 20));
+}
+
+TEST_CASE("codes without a scale or for fp32 weights are errors", "[ops]") {
+  const geometry g{{1, 2, 4, 4}, {3, 2, 3, 3}, window(3, 1, 1)};
+  const auto w = random_tensor({3, 18}, 1);
+  const std::vector<std::uint8_t> codes(32);
+  tensor<fp32> y({1, 3, 4, 4});
+  std::vector<std::byte> workspace(1 << 20);
+  CHECK_THROWS_WITH(
+      make(w, g, compute::real).run(g.x, codes.data(), y.data(), {}, workspace.data()),
+      Catch::Contains("fp32"));
+  CHECK_THROWS_WITH(make(quantize<int8>(w, per_channel(0)), g, compute::integer)
+                        .run(g.x, codes.data(), y.data(), {}, workspace.data()),
+                    Catch::Contains("without a scale"));
+}
+
 TEST_CASE("padding that no image justifies is an error", "[ops]") {
   const geometry g{{1, 1, 2, 2}, {1, 1, 1, 1}, {1, 1, 100000, 100000, 1, 1, 100000, 100000, 0, 0}};
   const auto w = random_tensor({1, 1}, 1);

@@ -96,8 +96,13 @@ class mapped_file {
     const std::size_t size = detail::regular_file_size(path);
     QTK_CHECK(size <= limit, path, size, " bytes, the limit is ", limit);
     if (size == 0) return;
-    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     QTK_CHECK(file >= 0, path, std::strerror(errno));
+    struct stat now {};  // another file may have taken its name meanwhile
+    const bool same = fstat(file, &now) == 0 && S_ISREG(now.st_mode) &&
+                      static_cast<std::size_t>(now.st_size) == size;
+    if (!same) close(file);
+    QTK_CHECK(same, path, "changed while it was opened");
     void* const at = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
     const int why = errno;
     close(file);

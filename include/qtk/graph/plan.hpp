@@ -238,7 +238,8 @@ class execution_plan {
     std::unordered_map<std::string, std::string> outside;
     for (std::size_t i = 0; i < body.inputs.size(); ++i)
       outside.emplace(body.inputs[i].name, captured_value(**graph, n, i));
-    const std::string inside = cat(n.outputs.at(0), "/", key, "/");
+    // No file can hold such a name.
+    const std::string inside = cat(n.outputs.at(0), "\n", key, "\n");
     const auto renamed = [&](const std::string& v) {
       const auto it = outside.find(v);
       return v.empty() ? v : it != outside.end() ? it->second : inside + v;

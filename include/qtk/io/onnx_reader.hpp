@@ -436,15 +436,17 @@ class model_reader {
 }
 
 /// The model in the ONNX file at `path`, and the weights beside it, which stay in their files where
-/// they need no other form (limits::map_files). qtk::error, in one line, where
-/// there is no such file, it isn't ONNX, it holds what qtk has no format for, or its graph has a
-/// cycle or values that nobody makes. An operator that no session runs is an error of the session.
+/// they need no other form (limits::map_files). qtk::error, in one line, where there is no such
+/// file, it isn't ONNX, it holds what qtk has no format for, or its graph has a cycle or values
+/// that nobody makes. An operator that no session runs is an error of the session.
 /// Source: onnx.proto and IR.md of onnx/onnx.
 [[nodiscard]] inline model load(const std::string& path, const limits& limit = {}) {
+  const std::filesystem::path parent = std::filesystem::path(path).parent_path();
+  const std::filesystem::path folder = parent.empty() ? "." : parent;
+  if (!limit.map_files)
+    return detail::read_model(read_file(path, limit.max_file_bytes), limit, path, folder, nullptr);
   const auto file = mapped_file::open(path, limit.max_file_bytes);
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  return detail::read_model(file->bytes(), limit, path, folder.empty() ? "." : folder,
-                            limit.map_files ? file : nullptr);
+  return detail::read_model(file->bytes(), limit, path, folder, file);
 }
 
 }  // namespace qtk::inline QTK_ABI::onnx

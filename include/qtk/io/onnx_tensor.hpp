@@ -70,6 +70,11 @@ class model_files {
               " expected");
     QTK_CHECK(length <= left_, where, "more external data than the limit allows");
     left_ -= length;
+    if (!map_) {
+      const auto copy = std::make_shared<const std::vector<std::byte>>(
+          read_file_range(file.string(), offset, length));
+      return {*copy, copy};
+    }
     const stored_bytes all = whole(file.string());
     QTK_CHECK(offset <= all.bytes.size() && length <= all.bytes.size() - offset, file.string(),
               length, " bytes at ", offset, " of a file of ", all.bytes.size());
@@ -94,7 +99,7 @@ class model_files {
   [[nodiscard]] stored_bytes whole(const std::string& path) {
     std::shared_ptr<const mapped_file>& file = mapped_[path];
     if (file == nullptr) file = mapped_file::open(path, std::numeric_limits<std::size_t>::max());
-    return {file->bytes(), map_ ? file : nullptr};
+    return {file->bytes(), file};
   }
 
   std::filesystem::path folder_;

@@ -45,17 +45,18 @@ class conv2d {
 
   const window_2d& window() const noexcept { return window_; }
   const packed_filters& filters(std::size_t group = 0) const { return groups_[group]; }
-  /// What runs.
+  /// What runs for inputs of shape x.
   struct kernel_id {
     const char* name;
     isa target;
   };
-  kernel_id kernel() const noexcept {
+  kernel_id kernel(const shape& x) const {
     const auto id = [](const auto& kernel) { return kernel_id{kernel.name, kernel.target}; };
-    return depthwise_  ? id(depthwise_->kernel())
-           : winograd_ ? id(winograd_->kernel())
-                       : id(groups_[0].kernel());
+    return depthwise_                                      ? id(depthwise_->kernel())
+           : winograd_ && winograd_->pays(output_shape(x)) ? id(winograd_->kernel())
+                                                           : id(groups_[0].kernel());
   }
+  bool is_depthwise() const noexcept { return depthwise_.has_value(); }
   std::size_t groups() const noexcept { return groups_.size(); }
   std::size_t in_channels() const noexcept { return groups_.size() * group_channels(); }
   std::size_t out_channels() const noexcept { return groups_.size() * groups_[0].O(); }
@@ -89,10 +90,13 @@ class conv2d {
   }
 
   /// Allocates nothing. `out.residual` has the layout of y; so have `codes`, which are for integer
-  /// products.
+  /// products. qtk::error for codes of x without `fixed`, and for any with fp32 weights.
   void run(const shape& x_shape, layer_input x, float* y, const epilogue& out, void* workspace,
            executor_ref executor = {}, const epilogue_codes& codes = {}) const {
     const shape y_shape = output_shape(x_shape);
+    QTK_CHECK((x.codes == nullptr && !codes.any()) || integer(), "conv2d",
+              "codes for products of fp32");
+    QTK_CHECK(x.codes == nullptr || fixed_, "conv2d", "codes without a scale");
     if (depthwise_)
       return depthwise_->run(x_shape, y_shape, window_, x, y, out, workspace, executor, codes);
     if (winograd_ && winograd_->pays(y_shape))
@@ -151,6 +155,7 @@ class conv2d {
                ? std::max<std::size_t>(1, std::min(x[0], enough / width))
                : 1;
   }
+  /// Whether the image is spread out instead of packed.
   [[nodiscard]] bool runs_direct(const shape& x) const {
     return direct_ && images_at_once(x) == 1 && direct_->pays(x);
   }
@@ -177,6 +182,7 @@ class conv2d {
   void fill_offsets(const image_arrangement& image, std::size_t* offsets) const noexcept {
     const k_layout k_of = layout();
     std::fill_n(offsets, k_of.packed_k, 0);
+    if (k_of.K == 0) return;  // no channels
     // Of the first channel; those of the others follow without a division (3 % of int8 ResNet-20).
     std::size_t k = 0;
     for (std::size_t i = 0; i < window_.kernel_h; ++i)
@@ -191,6 +197,7 @@ class conv2d {
     std::size_t first, count;
   };
 
+  /// Their share of the pixels or filters: quantizes and arranges what it reads, then each group.
   void run_images(const shape& x_shape, const shape& y_shape, layer_input x, float* y,
                   image_run images, conv_args args, void* workspace) const {
     const image_arrangement geometry = arranged(x_shape);

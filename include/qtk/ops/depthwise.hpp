@@ -84,18 +84,18 @@ class depthwise_layer {
     std::size_t begin, end;
   };
 
-  /// Channels whose codes fit the L1 cache with their floats.
-  [[nodiscard]] static std::size_t block_channels(std::size_t area) noexcept {
-    return std::max<std::size_t>(1, 4096 / std::max<std::size_t>(1, area));
+  /// Channels whose codes fit the L1 cache with their floats, of x and of y.
+  [[nodiscard]] static std::size_t block_channels(std::size_t area, std::size_t pixels) noexcept {
+    return std::max<std::size_t>(1, 4096 / std::max<std::size_t>({1, area, pixels}));
   }
   [[nodiscard]] std::size_t per_task_bytes(const shape& x, const window_2d& w) const {
-    const std::size_t area = x[2] * x[3], block = block_channels(area) * area;
+    const std::size_t area = x[2] * x[3], pixels = w.out_height(x[2]) * w.out_width(x[3]);
+    const std::size_t block = block_channels(area, pixels);
     const std::size_t planes = 2 * (image_arrangement(x, w).plane + kernel_->width);
-    const std::size_t pixels = w.out_height(x[2]) * w.out_width(x[3]);
     return workspace_cursor::aligned(planes * sizeof(float)) +
-           (integer_ ? workspace_cursor::aligned(block * sizeof(float)) +
-                           workspace_cursor::aligned(block) +
-                           workspace_cursor::aligned(block_channels(area) * pixels * sizeof(float))
+           (integer_ ? workspace_cursor::aligned(block * area * sizeof(float)) +
+                           workspace_cursor::aligned(block * area) +
+                           workspace_cursor::aligned(block * pixels * sizeof(float))
                      : 0);
   }
 
@@ -126,7 +126,7 @@ class depthwise_layer {
 
     // Codes of y and of the residual go by way of floats in the L1 cache.
     const elementwise_kernels& k = find_elementwise(kernel_->target);
-    const std::size_t block = block_channels(area);
+    const std::size_t block = block_channels(area, pixels);
     auto* const values = scratch.take<float>(block * area);
     auto* const codes = scratch.take<std::uint8_t>(block * area);
     auto* const reals = scratch.take<float>(block * pixels);

@@ -15,7 +15,7 @@ namespace qtk::inline QTK_ABI {
 /// is spread out (conv_spread), some rows at a time, and then read in place.
 class direct_layer {
  public:
-  /// Not where an image is read as it is.
+  /// Not for 1 x 1 windows that read an image as it is.
   [[nodiscard]] static bool serves(std::span<const packed_filters> groups, const window_2d& w) {
     const bool plain = w.kernel_h == 1 && w.kernel_w == 1 && w.stride_h == 1 && w.stride_w == 1 &&
                        (w.pad_top | w.pad_left | w.pad_bottom | w.pad_right) == 0;
@@ -23,7 +23,7 @@ class direct_layer {
   }
 
   direct_layer(std::span<const packed_filters> groups, const window_2d& window) noexcept
-      : groups_(groups), window_(window), kernel_(groups[0].kernel()) {}
+      : groups_(groups), window_(window), kernel_(&groups[0].kernel()) {}
 
   /// Whether so much of image x fits the L2 cache that panels of it are whole. Else packing costs
   /// less than filters that are read again for each few rows (AVX-512, 128 channels of 56 x 56,
@@ -50,12 +50,12 @@ class direct_layer {
     const std::size_t scratch_bytes = per_task_bytes(g, x_shape);
     // As conv2d shares out packed ones.
     const bool by_filters = groups_[0].O() > g.pixels();
-    const std::size_t extent = by_filters ? ceil_div(groups_[0].O(), kernel_.mr) : g.pixels();
+    const std::size_t extent = by_filters ? ceil_div(groups_[0].O(), kernel_->mr) : g.pixels();
     const std::size_t weights = groups_.size() * groups_[0].O() * groups_[0].K();
     const std::size_t tasks = threads_for(
         executor, static_cast<double>(x_shape[0] * g.pixels()) * static_cast<double>(weights),
         weights * sizeof(float));
-    for_image_parts(executor, tasks, x_shape[0], extent, by_filters ? 1 : kernel_.nr,
+    for_image_parts(executor, tasks, x_shape[0], extent, by_filters ? 1 : kernel_->nr,
                     [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
                       conv_args args{.pixel_end = g.pixels(), .offsets = offsets, .out = out};
                       (by_filters ? args.tile_begin : args.pixel_begin) = begin;
@@ -83,7 +83,7 @@ class direct_layer {
       const std::size_t row = x[1] * w.kernel_w * phases * out_width;
       const std::size_t rows = most / std::max<std::size_t>(1, row);
       band = std::min(out_height, rows - std::min(rows, extra));
-      whole_panels = 2 * layer.kernel_.nr / std::gcd(2 * layer.kernel_.nr, out_width);
+      whole_panels = 2 * layer.kernel_->nr / std::gcd(2 * layer.kernel_->nr, out_width);
       if (band < out_height && band > whole_panels) band -= band % whole_panels;
     }
     [[nodiscard]] std::size_t pixels() const noexcept { return out_height * out_width; }
@@ -91,7 +91,7 @@ class direct_layer {
   };
 
   [[nodiscard]] std::size_t spread_elements(const geometry& g, const shape& x) const noexcept {
-    return x[1] * window_.kernel_w * g.phases * g.plane() + kernel_.nr;
+    return x[1] * window_.kernel_w * g.phases * g.plane() + kernel_->nr;
   }
   /// Without its buffers.
   [[nodiscard]] conv_spread spread_of(const geometry& g, const shape& x) const noexcept {
@@ -112,7 +112,7 @@ class direct_layer {
     };
   }
   [[nodiscard]] std::size_t per_task_bytes(const geometry& g, const shape& x) const noexcept {
-    const std::size_t scratch = spread_scratch(spread_of(g, x), kernel_.nr);
+    const std::size_t scratch = spread_scratch(spread_of(g, x), kernel_->nr);
     return workspace_cursor::aligned(spread_elements(g, x) * sizeof(float)) +
            workspace_cursor::aligned(scratch * sizeof(float)) +
            workspace_cursor::aligned(groups_[0].workspace_bytes(g.band * g.out_width));
@@ -139,7 +139,7 @@ class direct_layer {
     conv_spread spread = spread_of(g, x_shape);
     spread.image = x + image * x_shape[1] * x_shape[2] * x_shape[3];
     spread.planes = scratch.take<float>(spread_elements(g, x_shape));
-    spread.scratch = scratch.take<float>(spread_scratch(spread, kernel_.nr));
+    spread.scratch = scratch.take<float>(spread_scratch(spread, kernel_->nr));
     conv_args args = pixels;
     args.workspace = scratch.take<std::byte>(0);
     args.y_stride = g.pixels();
@@ -150,7 +150,7 @@ class direct_layer {
       const std::size_t row = begin / g.out_width;
       end = std::min(pixels.pixel_end, (row + g.band) * g.out_width);
       spread.first_row = row * window_.stride_h;
-      kernel_.spread(spread);
+      kernel_->spread(spread);
       args.pixel_begin = begin - row * g.out_width;
       args.pixel_end = args.out_width = end - row * g.out_width;
       for (std::size_t i = 0; i < groups_.size(); ++i) {
@@ -161,14 +161,14 @@ class direct_layer {
         args.y = y + at;
         if (pixels.out.bias != nullptr) args.out.bias = pixels.out.bias + i * O;
         if (pixels.out.residual != nullptr) args.out.residual = pixels.out.residual + at;
-        kernel_.run(args);
+        kernel_->run(args);
       }
     }
   }
 
   std::span<const packed_filters> groups_;
   window_2d window_;
-  const conv_kernel& kernel_;
+  const conv_kernel* kernel_;
 };
 
 }  // namespace qtk::inline QTK_ABI

@@ -133,6 +133,9 @@ class linear {
            const std::optional<block_scale>& fixed = {}, const epilogue_codes& codes = {}) const {
     const gemm_kernel& kernel = weights_.kernel();
     const elementwise_kernels& k = find_elementwise(kernel.target);
+    QTK_CHECK(x.codes == nullptr || (fixed && kernel.op == gemm_op::u8_s8), "linear",
+              "codes without a scale, or for other weights than int8");
+    QTK_CHECK(!codes.any() || ldy == weights_.N(), "linear", "codes in rows of ", ldy);
     workspace_cursor scratch(workspace);
     if (codes.y != nullptr) y = scratch.take<float>(M * weights_.N());
     if (codes.residual != nullptr) out.residual = y;

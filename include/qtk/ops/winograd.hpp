@@ -18,13 +18,18 @@ namespace qtk::inline QTK_ABI {
 /// weights in fp32.
 class winograd_filters {
  public:
+  /// Whether they are worth making: 3 x 3 with stride 1, enough channels, not too many weights, and
+  /// transforms in vectors where the other kernel has vectors.
   [[nodiscard]] static bool serve(std::span<const packed_filters> groups, const window_2d& w) {
     const packed_filters& g = groups[0];
+    if (find_winograd(g.kernel().target).target == isa::scalar && g.kernel().target != isa::scalar)
+      return false;
     return g.kernel().op == conv_op::f32 && w.kernel_h == 3 && w.kernel_w == 3 && w.stride_h == 1 &&
            w.stride_w == 1 && w.dilation_h == 1 && w.dilation_w == 1 && g.O() >= least_channels &&
            g.K() >= least_channels * taps && g.O() * g.K() <= most;
   }
 
+  /// Of one packed_filters for each group.
   explicit winograd_filters(std::span<const packed_filters> groups)
       : kernel_(&find_winograd(groups[0].kernel().target)),
         O_(groups[0].O()),
@@ -66,8 +71,8 @@ class winograd_layer {
   const winograd_kernel& kernel() const noexcept { return filters_->kernel(); }
   std::size_t size_bytes() const noexcept { return filters_->size_bytes(); }
 
-  /// Whether the tiles of y, by whole panels, are clearly less work than its pixels: not below 6
-  /// x 6.
+  /// Whether the tiles of y, by whole panels, are clearly less work than its pixels: not in
+  /// squares below 6 x 6.
   [[nodiscard]] bool pays(const shape& y) const noexcept {
     const std::size_t tiles = ceil_div(y[2], 2) * ceil_div(y[3], 2), nr = kernel().nr;
     return 16 * round_up(tiles, nr) * 4 < filters_->taps * round_up(y[2] * y[3], nr) * 3;

@@ -10,8 +10,8 @@
 #include "qtk/ops/conv.hpp"
 #include "qtk/ops/linear.hpp"
 
-/// Binders of the layers that hold packed weights, qtk.Linear and qtk.Conv; the table of all
-/// operators of the domain qtk.
+/// Binders of the layers that hold packed weights, qtk.Linear and qtk.Conv; the table of the
+/// operators of the domain qtk but Attention.
 namespace qtk::inline QTK_ABI::graph_ops {
 
 [[nodiscard]] inline activation parse_activation(const node& n) {
@@ -149,7 +149,7 @@ inline bound_node bind_conv(const op_context& ctx) {
       packed_name(ctx, groups), [&] { return pack<packed_filters>(ctx, groups); });
   std::shared_ptr<const winograd_filters> winograd;
   if (winograd_filters::serve(*filters, window))
-    winograd = ctx.once<winograd_filters>(cat(packed_name(ctx, groups), " winograd"),
+    winograd = ctx.once<winograd_filters>(cat("winograd ", packed_name(ctx, groups)),
                                           [&] { return winograd_filters(*filters); });
   const auto layer =
       std::make_shared<const conv2d>(filters, window, codes.x(), std::move(winograd));
@@ -166,12 +166,13 @@ inline bound_node bind_conv(const op_context& ctx) {
       .in_place = codes.in_place(),
       .workspace_bytes =
           checked_add(codes.scratch_bytes(), layer->workspace_bytes(x, ctx.concurrency())),
-      .packed = filters,
+      // A depthwise layer has a form of its own, beside the filters that nodes may share.
+      .packed = layer->is_depthwise() ? std::shared_ptr<const void>(layer) : filters,
       .packed_bytes = layer->packed_bytes(),
       .absorbed = 1u << 1,
       .flops = 2.0 * static_cast<double>(y.elements()) * static_cast<double>(K),
       .bytes = layer_bytes(ctx, layer->packed_bytes(), {codes.result(), y}),
-      .kernel = kernel_label(layer->kernel()),
+      .kernel = kernel_label(layer->kernel(x)),
       .integer = n.text("compute", "") == "int8",
   };
 }

@@ -137,9 +137,9 @@ inline bound_node bind_matmul_nbits(const op_context& ctx) {
   std::string name = n.op;
   for (std::size_t i = 1; i < std::min<std::size_t>(n.inputs.size(), 5); ++i) {
     fixed = fixed && (!ctx.has(i) || ctx.fixed(i));
-    name += cat(" ", n.inputs[i]);
+    name += cat("\n", n.inputs[i]);
   }
-  const auto layer = fixed ? ctx.once<linear>(cat(name, " ", w.bits, " ", w.block, " ", w.K), pack)
+  const auto layer = fixed ? ctx.once<linear>(cat(name, "\n", w.bits, " ", w.block, " ", w.K), pack)
                            : std::make_shared<const linear>(pack());
   b.run = [layer, M, K = w.K, N = w.N](const node_buffers& io) {
     layer->run(M, io.in<float>(0), K, io.out<float>(), N, {.bias = io.in<float>(5)}, io.workspace,

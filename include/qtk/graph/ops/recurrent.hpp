@@ -315,8 +315,8 @@ inline bound_node bind_recurrent(const op_context& ctx) {
   };
   const auto packed =
       ctx.fixed(1) && ctx.fixed(2)
-          ? ctx.once<directions>(cat(ctx.node().op, " ", l.resets_first(), " ",
-                                     ctx.node().inputs[1], " ", ctx.node().inputs[2]),
+          ? ctx.once<directions>(cat(ctx.node().op, "\n", l.resets_first(), "\n",
+                                     ctx.node().inputs[1], "\n", ctx.node().inputs[2]),
                                  pack)
           : std::make_shared<const directions>(pack());
   b.packed = packed;

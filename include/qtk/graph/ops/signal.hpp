@@ -99,13 +99,18 @@ class fourier {
   std::vector<complex> turns_, chirp_, response_;
 };
 
-/// The transform of that length for a node, which gets it a workspace for one row at a time.
+/// What one row takes: known before the tables are, which are about as large.
+[[nodiscard]] inline std::size_t fourier_workspace(const op_context& ctx, std::size_t length) {
+  QTK_CHECK(length <= (1 << 24), ctx.node().label(), "a transform of ", length);
+  return checked_mul(checked_add(length, fourier::scratch(length)), sizeof(fourier::complex));
+}
+
+/// The transform of that length for a node.
 [[nodiscard]] inline std::shared_ptr<const fourier> hold_fourier(const op_context& ctx,
                                                                  bound_node& b,
                                                                  std::size_t length) {
   const std::size_t bytes = fourier::bytes(length);
   ctx.expect_memory(bytes);
-  b.workspace_bytes = (length + fourier::scratch(length)) * sizeof(fourier::complex);
   return hold(b, fourier(length), bytes);
 }
 
@@ -147,6 +152,7 @@ inline bound_node bind_dft(const op_context& ctx) {
   y[x.rank() - 1] = real ? 1 : 2;
   bound_node b{.outputs = {{ctx.in(0).type, y}}, .run = {}};
   count_work(b, ctx, 5 * std::log2(static_cast<double>(length) + 1));
+  b.workspace_bytes = fourier_workspace(ctx, length);
   if (ctx.types_only()) return b;
   for_reals(ctx, [&]<class T>(T) {
     b.run = [=, transform = hold_fourier(ctx, b, length), outer = x.product(0, axis),
@@ -194,6 +200,7 @@ inline bound_node bind_stft(const op_context& ctx) {
                     bins = onesided ? length / 2 + 1 : length;
   bound_node b{.outputs = {{ctx.in(0).type, {x[0], frames, bins, 2}}}, .run = {}};
   count_work(b, ctx, 5 * std::log2(static_cast<double>(length) + 1));
+  b.workspace_bytes = fourier_workspace(ctx, length);
   if (ctx.types_only()) return b;
   for_reals(ctx, [&]<class T>(T) {
     b.run = [=, transform = hold_fourier(ctx, b, length), batch = x[0]](const node_buffers& io) {

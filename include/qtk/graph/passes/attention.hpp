@@ -73,13 +73,15 @@ class attention_recognition {
     return true;
   }
 
-  /// Takes the numbers off that a value was multiplied or divided by.
+  /// Takes the numbers off that a value was multiplied or divided by, where they gave it no rank.
   [[nodiscard]] std::string unscaled(std::string value, double& scale) const {
+    const auto same = [](const shape& a, const shape& b) { return a == b; };
     for (;;) {
-      if (const auto product = p_.split(value, "Mul")) {
+      if (const auto product = p_.split(value, "Mul"); product && always(same, product->x, value)) {
         scale *= product->c;
         value = product->x;
-      } else if (const auto quotient = p_.split(value, "Div"); quotient && quotient->c != 0) {
+      } else if (const auto quotient = p_.split(value, "Div");
+                 quotient && quotient->c != 0 && always(same, quotient->x, value)) {
         scale /= quotient->c;
         value = quotient->x;
       } else {
@@ -194,7 +196,9 @@ class attention_recognition {
         },
         product.outputs[0], before_.nodes[*reshape].outputs[0]);
     if (!joins) return;
-    a.heads = (*dims(product.outputs[0]))[1];
+    const std::size_t heads = (*dims(product.outputs[0]))[1];
+    if (!always([heads](const shape& y) { return y[1] == heads; }, product.outputs[0])) return;
+    a.heads = heads;
     a.q = {q, {}};
     a.k = {k, {}};
     a.v = {w, {}};

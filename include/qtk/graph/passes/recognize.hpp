@@ -324,7 +324,8 @@ inline model fuse_lookup(model m) {
     const node* reshape = nullptr;
     const node* hot = nullptr;
     const tensor<int64>* to = nullptr;
-    if (n.is("Linear", qtk_domain) && !n.has_input(3) && !n.attributes.contains("activation")) {
+    if (n.is("Linear", qtk_domain) && !n.has_input(3) && !n.attributes.contains("activation") &&
+        !n.attributes.contains("x_scale")) {
       reshape = p.made_by(n.inputs[0], "Reshape");
       hot = p.made_by(reshape != nullptr ? reshape->inputs[0] : n.inputs[0], "OneHot");
       const any_tensor* w = reshape != nullptr && reshape->has_input(1)

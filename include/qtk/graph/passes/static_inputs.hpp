@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -78,20 +79,33 @@ inline void set_codes(node& layer, const std::string& of, const block_scale& cod
 /// residual. The integers are those that the two nodes say; the scales multiply the sum instead of
 /// each product.
 inline model fuse_static_inputs(model m) {
+  const bool any = std::any_of(m.nodes.begin(), m.nodes.end(),
+                               [](const node& n) { return n.is("QuantizeLinear"); });
+  if (!any) return m;
   const value_uses uses(m);
+  const model typed = m;
+  std::unique_ptr<const execution_plan> types;  // where somebody asks
+  const auto real_pair = [&](const std::string& value) {
+    auto found = behind_pair(m, uses, value);
+    if (found && types == nullptr)
+      types = std::make_unique<const execution_plan>(infer_types(typed, 2, 64));
+    const value_type* t = found ? types->type_of(found->source) : nullptr;
+    if (t != nullptr && t->type != dtype::fp32) found.reset();  // int32 and halves stay outside
+    return found;
+  };
   for (node& layer : m.nodes) {
     if (!is_layer(layer)) continue;
     const any_tensor* w = m.find_weight(layer.inputs[1]);
     if (w == nullptr || !multiplies_codes(*w)) continue;
     if (!layer.attributes.contains("x_scale")) {
-      const auto x = behind_pair(m, uses, layer.inputs[0]);
+      const auto x = real_pair(layer.inputs[0]);
       if (!x) continue;
       layer.inputs[0] = x->source;
       layer.attributes.insert_or_assign("compute", std::string("int8"));
       set_codes(layer, "x", x->codes);
     }
     if (!layer.has_input(3) || layer.attributes.contains("r_scale")) continue;
-    if (const auto residual = behind_pair(m, uses, layer.inputs[3])) {
+    if (const auto residual = real_pair(layer.inputs[3])) {
       layer.inputs[3] = residual->source;
       set_codes(layer, "r", residual->codes);
     }

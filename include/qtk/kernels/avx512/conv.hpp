@@ -92,8 +92,7 @@ struct conv_parts {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }
 
-  /// quantize() of elementwise_body.inl. No masks: a masked store of bytes takes as long as sixteen
-  /// outputs do.
+  /// quantize() of quantize_body.inl, 32 codes at a time.
   class code_writer {
    public:
     explicit code_writer(const epilogue_codes& codes) noexcept
