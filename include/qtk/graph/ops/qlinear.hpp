@@ -123,8 +123,7 @@ inline bound_node bind_qlinear_softmax(const op_context& ctx) {
     const bool modern = n.integer("opset", 0) >= 13;
     const std::size_t axis = x.axis(n.integer("axis", modern ? -1 : 1));
     return map_rows(real, around(x, axis, modern ? axis + 1 : x.rank()),
-                    [f = find_elementwise(real.target()).softmax](
-                        std::size_t count, const float* in, float* out) { f(count, in, out); });
+                    softmax_rows(real.target()));
   });
 }
 
