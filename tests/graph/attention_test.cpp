@@ -9,6 +9,7 @@
 /// Attention by its parts, in the forms that exporters write, against the parts themselves.
 
 using namespace qtk;
+using qtk_test::count;
 using qtk_test::distance;
 using qtk_test::ints;
 using qtk_test::make_node;
@@ -16,11 +17,6 @@ using qtk_test::random_tensor;
 using qtk_test::with_nodes;
 
 namespace {
-
-std::size_t count(const model& m, std::string_view op, std::string_view domain = "") {
-  return static_cast<std::size_t>(std::count_if(m.nodes.begin(), m.nodes.end(),
-                                                [&](const node& n) { return n.is(op, domain); }));
-}
 
 constexpr std::size_t B = 2, L = 5, H = 3, D = 8;
 

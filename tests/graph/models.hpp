@@ -1,7 +1,9 @@
 #pragma once
 
+#include <algorithm>
 #include <qtk/graph.hpp>
 #include <qtk/graph/ops/common.hpp>
+#include <string_view>
 
 #include "support/random.hpp"
 
@@ -16,6 +18,12 @@ inline qtk::node make_node(std::string op, std::vector<std::string> inputs, std:
   n.outputs = {std::move(output)};
   n.attributes = std::move(attributes);
   return n;
+}
+
+/// Nodes of a model that are this operator.
+inline std::size_t count(const qtk::model& m, std::string_view op, std::string_view domain = "") {
+  return static_cast<std::size_t>(std::count_if(
+      m.nodes.begin(), m.nodes.end(), [&](const qtk::node& n) { return n.is(op, domain); }));
 }
 
 inline std::vector<std::int64_t> ints(std::initializer_list<std::int64_t> v) { return v; }

@@ -6,6 +6,7 @@
 #include "support/catch.hpp"
 
 using namespace qtk;
+using qtk_test::count;
 using qtk_test::distance;
 using qtk_test::ints;
 using qtk_test::make_node;
@@ -13,11 +14,6 @@ using qtk_test::random_tensor;
 using qtk_test::residual_model;
 
 namespace {
-
-std::size_t count(const model& m, std::string_view op, std::string_view domain = "") {
-  return static_cast<std::size_t>(std::count_if(m.nodes.begin(), m.nodes.end(),
-                                                [&](const node& n) { return n.is(op, domain); }));
-}
 
 /// The residual model by the naive formulas, with no graph code at all.
 tensor<fp32> expected(const model& m, const tensor<fp32>& x) {

@@ -6,6 +6,7 @@
 /// result stays.
 
 using namespace qtk;
+using qtk_test::count;
 using qtk_test::distance;
 using qtk_test::ints;
 using qtk_test::make_node;
@@ -13,11 +14,6 @@ using qtk_test::random_tensor;
 using qtk_test::with_nodes;
 
 namespace {
-
-std::size_t count(const model& m, std::string_view op, std::string_view domain = "") {
-  return static_cast<std::size_t>(std::count_if(m.nodes.begin(), m.nodes.end(),
-                                                [&](const node& n) { return n.is(op, domain); }));
-}
 
 tensor<fp32> number(float v) { return tensor<fp32>({}, {v}); }
 tensor<int64> list(std::initializer_list<std::int64_t> v) {

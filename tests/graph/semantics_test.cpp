@@ -8,17 +8,13 @@
 /// looks right would change the result. The answer is computed here by the formula of the operator.
 
 using namespace qtk;
+using qtk_test::count;
 using qtk_test::ints;
 using qtk_test::make_node;
 using qtk_test::naive_linear;
 using qtk_test::random_tensor;
 
 namespace {
-
-std::size_t count(const model& m, std::string_view op, std::string_view domain = "") {
-  return static_cast<std::size_t>(std::count_if(m.nodes.begin(), m.nodes.end(),
-                                                [&](const node& n) { return n.is(op, domain); }));
-}
 
 /// A model of one input "x" and one output "y"; a dimension of 0 is the symbol "N".
 model unary_model(std::initializer_list<std::size_t> x, std::vector<node> nodes) {

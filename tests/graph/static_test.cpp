@@ -6,6 +6,7 @@
 #include "support/catch.hpp"
 
 using namespace qtk;
+using qtk_test::count;
 using qtk_test::distance;
 using qtk_test::ints;
 using qtk_test::make_node;
@@ -18,11 +19,6 @@ namespace {
 void observe(calibrator& seen, const tensor<fp32>& x) {
   const any_tensor batch(x);
   seen.observe(std::span(&batch, 1));
-}
-
-std::size_t count(const model& m, std::string_view op, std::string_view domain = "") {
-  return static_cast<std::size_t>(std::count_if(m.nodes.begin(), m.nodes.end(),
-                                                [&](const node& n) { return n.is(op, domain); }));
 }
 
 /// Sum of squares of the difference of what two models answer.

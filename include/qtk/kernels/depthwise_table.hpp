@@ -21,18 +21,15 @@ QTK_KERNEL_FUNCTION const depthwise_kernel& find_depthwise(isa i) {
   static constexpr depthwise_kernel by_avx512{isa::avx512, avx512::simd::width, "depthwise_f32_x16",
                                               &avx512::run_depthwise};
 #endif
-  static constexpr auto table = [] {
-    detail::isa_array<depthwise_kernel> t{};
-    t[static_cast<std::size_t>(isa::scalar)] = &portable;
+  static constexpr auto table = detail::by_target<depthwise_kernel>({
+    &portable,
 #if QTK_HAS_XSIMD
-    t[static_cast<std::size_t>(isa::generic)] = &by_xsimd;  // on AArch64 that is NEON
+        &by_xsimd,  // on AArch64 that is NEON
 #endif
 #if QTK_X86_64
-    t[static_cast<std::size_t>(isa::avx2)] = &by_avx2;
-    t[static_cast<std::size_t>(isa::avx512)] = &by_avx512;
+        &by_avx2, &by_avx512,
 #endif
-    return t;
-  }();
+  });
   return detail::find_entry(table, i);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <initializer_list>
 
 #include "qtk/kernels/avx2/elementwise.hpp"
 #include "qtk/kernels/avx2/probe.hpp"
@@ -21,6 +22,15 @@ namespace detail {
 template <class Kernels>
 using isa_array = std::array<const Kernels*, all_isas.size()>;
 
+/// A table of kernels, each at its own target.
+template <class Kernels>
+[[nodiscard]] constexpr isa_array<Kernels> by_target(
+    std::initializer_list<const Kernels*> kernels) {
+  isa_array<Kernels> table{};
+  for (const Kernels* k : kernels) table[static_cast<std::size_t>(k->target)] = k;
+  return table;
+}
+
 /// The entry of `i`, or of the nearest ISA it extends that has one.
 template <class Kernels>
 [[nodiscard]] const Kernels& find_entry(const isa_array<Kernels>& table, isa i) {
@@ -39,37 +49,27 @@ QTK_KERNEL_FUNCTION const elementwise_kernels& find_elementwise(isa i) {
   static constexpr elementwise_kernels by_avx2 = avx2::make_elementwise(isa::avx2);
   static constexpr elementwise_kernels by_avx512 = avx512::make_elementwise(isa::avx512);
 #endif
-  static constexpr auto table = [] {
-    detail::isa_array<elementwise_kernels> t{};
-    t[static_cast<std::size_t>(isa::scalar)] = &portable;
+  static constexpr auto table = detail::by_target<elementwise_kernels>({
+    &portable,
 #if QTK_HAS_XSIMD
-    t[static_cast<std::size_t>(isa::generic)] = &by_xsimd;  // on AArch64 that is NEON
+        &by_xsimd,  // on AArch64 that is NEON
 #endif
 #if QTK_X86_64
-    t[static_cast<std::size_t>(isa::avx2)] = &by_avx2;
-    t[static_cast<std::size_t>(isa::avx512)] = &by_avx512;
+        &by_avx2, &by_avx512,
 #endif
-    return t;
-  }();
+  });
   return detail::find_entry(table, i);
 }
 
 QTK_KERNEL_FUNCTION const probe_kernels& find_probe(isa i) {
-  static constexpr auto table = [] {
-    detail::isa_array<probe_kernels> t{};
-    t[static_cast<std::size_t>(isa::scalar)] = &scalar::probe;
+  static constexpr auto table = detail::by_target<probe_kernels>({
+    &scalar::probe,
 #if QTK_X86_64
-    t[static_cast<std::size_t>(isa::avx2)] = &avx2::probe;
-    t[static_cast<std::size_t>(isa::avx512)] = &avx512::probe;
-    t[static_cast<std::size_t>(isa::avx512_vnni)] = &avx512_vnni::probe;
-    t[static_cast<std::size_t>(isa::avx512_bf16)] = &avx512_bf16::probe;
+        &avx2::probe, &avx512::probe, &avx512_vnni::probe, &avx512_bf16::probe,
 #elif QTK_AARCH64
-    t[static_cast<std::size_t>(isa::neon)] = &neon::probe;
-    t[static_cast<std::size_t>(isa::neon_dotprod)] = &neon_dotprod::probe;
-    t[static_cast<std::size_t>(isa::neon_i8mm)] = &neon_i8mm::probe;
+        &neon::probe, &neon_dotprod::probe, &neon_i8mm::probe,
 #endif
-    return t;
-  }();
+  });
   return detail::find_entry(table, i);
 }
 

@@ -27,18 +27,15 @@ QTK_KERNEL_FUNCTION const winograd_kernel& find_winograd(isa i) {
       make_winograd<avx512::gemm_f32_12x32<gemm_op::f32_f32>, avx512::winograd_transforms>(
           "winograd_f32_12x32");
 #endif
-  static constexpr auto table = [] {
-    detail::isa_array<winograd_kernel> t{};
-    t[static_cast<std::size_t>(isa::scalar)] = &portable;
+  static constexpr auto table = detail::by_target<winograd_kernel>({
+    &portable,
 #if QTK_HAS_XSIMD
-    t[static_cast<std::size_t>(isa::generic)] = &by_xsimd;  // on AArch64 that is NEON
+        &by_xsimd,  // on AArch64 that is NEON
 #endif
 #if QTK_X86_64
-    t[static_cast<std::size_t>(isa::avx2)] = &by_avx2;
-    t[static_cast<std::size_t>(isa::avx512)] = &by_avx512;
+        &by_avx2, &by_avx512,
 #endif
-    return t;
-  }();
+  });
   return detail::find_entry(table, i);
 }
 

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <array>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "qtk/graph/passes/fuse.hpp"
 #include "qtk/graph/passes/recognize.hpp"
 
 /// Attention that a file writes out by its parts becomes one operator of the domain qtk,
@@ -20,7 +20,7 @@ class attention_recognition {
       : m_(std::move(m)),
         before_(m_),
         p_(before_),
-        types_{infer_types(before_, 2, 64), infer_types(before_, 3, 96)},
+        types_(before_),
         names_(m_),
         opset_(opset_of(before_.opsets, "")) {}
 
@@ -61,14 +61,13 @@ class attention_recognition {
 
   /// The dimensions of a value where they are known, at binding i.
   [[nodiscard]] const shape* dims(const std::string& value, std::size_t i = 0) const {
-    const value_type* t = types_[i].type_of(value);
+    const value_type* t = types_.of(value, i);
     return t != nullptr && t->type == dtype::fp32 ? &t->dims : nullptr;
   }
-  /// Whether f(dims of each value...) holds at both bindings of the symbols: at one it may be
-  /// chance.
+  /// Whether f(dims of each value...) holds at both bindings of the symbols.
   template <class Function, class... Values>
   [[nodiscard]] bool always(Function f, const Values&... values) const {
-    for (std::size_t i = 0; i < types_.size(); ++i)
+    for (std::size_t i = 0; i < types_.bindings; ++i)
       if (((dims(values, i) == nullptr) || ...) || !f(*dims(values, i)...)) return false;
     return true;
   }
@@ -246,7 +245,7 @@ class attention_recognition {
   model m_;
   const model before_;
   parts p_;
-  std::array<execution_plan, 2> types_;
+  mutable types_on_demand types_;  // a classifier's Softmax never asks
   value_names names_;
   std::int64_t opset_;
   std::vector<std::optional<attention>> found_;

@@ -1,9 +1,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
-#include <memory>
+#include <optional>
 
 #include "qtk/graph/passes/rewrite.hpp"
 #include "qtk/graph/plan.hpp"
@@ -15,6 +16,29 @@ namespace qtk::inline QTK_ABI::passes {
   const any_tensor* w = n.has_input(input) ? m.find_weight(n.inputs[input]) : nullptr;
   return w != nullptr ? w->get_if<fp32>() : nullptr;
 }
+
+/// Types of a model's values as they were when this was made, inferred where somebody asks: most
+/// models have nothing that a pass must ask about. At two bindings of the symbols, because what
+/// holds at one may be chance.
+class types_on_demand {
+ public:
+  static constexpr std::size_t bindings = 2;
+
+  explicit types_on_demand(const model& m) : model_(m) {}
+  types_on_demand(const types_on_demand&) = delete;
+  types_on_demand& operator=(const types_on_demand&) = delete;
+
+  /// Null where it has none.
+  [[nodiscard]] const value_type* of(const std::string& value, std::size_t binding = 0) {
+    std::optional<execution_plan>& types = types_[binding];
+    if (!types) types.emplace(infer_types(model_, 2 + binding, binding == 0 ? 64 : 96));
+    return types->type_of(value);
+  }
+
+ private:
+  model model_;
+  std::array<std::optional<execution_plan>, bindings> types_;  // refer to model_
+};
 
 /// Output channels of a layer: rows of its weights. 0 where its weights are none.
 [[nodiscard]] inline std::size_t channels(const model& m, const node& layer) {
@@ -51,11 +75,9 @@ inline model fuse_batch_norm(model m) {
   std::vector<bool> gone(m.nodes.size());
   const value_uses uses(m);
   value_names names(m);
-  const model typed = m;
-  std::unique_ptr<const execution_plan> types;  // where somebody asks
+  types_on_demand types(m);
   const auto is_matrix = [&](const std::string& v) {
-    if (types == nullptr) types = std::make_unique<const execution_plan>(infer_types(typed, 2, 64));
-    const value_type* t = types->type_of(v);
+    const value_type* t = types.of(v);
     return t != nullptr && t->dims.rank() == 2;
   };
   for (node& layer : m.nodes) {
@@ -182,18 +204,13 @@ inline model fuse_residual(model m) {
   std::vector<bool> gone(m.nodes.size());
   const value_uses uses(m);
   // Of the same shape at one binding of the symbols may be chance: [1, 3] is [N, 3] of one sample.
-  const model typed = m;
-  std::vector<execution_plan> types;  // where somebody asks
+  types_on_demand types(m);
   const auto same_type = [&](const std::string& a, const std::string& b) {
-    if (types.empty()) {
-      types.reserve(2);
-      types.push_back(infer_types(typed, 2, 64));
-      types.push_back(infer_types(typed, 3, 96));
+    for (std::size_t i = 0; i < types.bindings; ++i) {
+      const value_type *x = types.of(a, i), *y = types.of(b, i);
+      if (x == nullptr || y == nullptr || *x != *y) return false;
     }
-    return std::all_of(types.begin(), types.end(), [&](const execution_plan& t) {
-      const value_type *x = t.type_of(a), *y = t.type_of(b);
-      return x != nullptr && y != nullptr && *x == *y;
-    });
+    return true;
   };
   for (std::size_t i = m.nodes.size(); i-- > 0;) {
     node& layer = m.nodes[i];

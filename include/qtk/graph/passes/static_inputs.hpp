@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -83,13 +82,10 @@ inline model fuse_static_inputs(model m) {
                                [](const node& n) { return n.is("QuantizeLinear"); });
   if (!any) return m;
   const value_uses uses(m);
-  const model typed = m;
-  std::unique_ptr<const execution_plan> types;  // where somebody asks
+  types_on_demand types(m);
   const auto real_pair = [&](const std::string& value) {
     auto found = behind_pair(m, uses, value);
-    if (found && types == nullptr)
-      types = std::make_unique<const execution_plan>(infer_types(typed, 2, 64));
-    const value_type* t = found ? types->type_of(found->source) : nullptr;
+    const value_type* t = found ? types.of(found->source) : nullptr;
     if (t != nullptr && t->type != dtype::fp32) found.reset();  // int32 and halves stay outside
     return found;
   };
