@@ -68,7 +68,20 @@ void max_row(const window_2d& w, std::size_t first, std::size_t last, const T* p
       }
     out[j] = most;
   };
+  // Where no window leaves the row, no tap asks.
+  const auto inside = [&](std::size_t j) {
+    T most = least;
+    const T* from = row(first) + (j * w.stride_w - w.pad_left);
+    for (std::size_t a = first; a < last; ++a, from += w.dilation_h * width)
+      for (std::size_t b = 0; b < w.kernel_w; ++b) {
+        const T value = from[b * w.dilation_w];
+        most = value > most || value != value ? value : most;
+      }
+    out[j] = most;
+  };
+  const pixel_range whole = whole_windows(w, width, out_width);
   std::size_t j = 0;
+  for (; j < whole.begin; ++j) one(j);
   if constexpr (std::is_same_v<T, float>) {
     const auto four = [&](std::size_t from_j) {
       four_floats most = {least, least, least, least};
@@ -83,14 +96,13 @@ void max_row(const window_2d& w, std::size_t first, std::size_t last, const T* p
       nan |= reinterpret_cast<four_masks>(most);  // all ones are a NaN
       std::memcpy(out + from_j, &nan, sizeof nan);
     };
-    const pixel_range whole = whole_windows(w, width, out_width);
     if (whole.end - whole.begin >= 4) {
-      for (; j < whole.begin; ++j) one(j);
       for (; j + 4 <= whole.end; j += 4) four(j);
       if (j < whole.end) four(whole.end - 4);
       j = whole.end;
     }
   }
+  for (; j < whole.end; ++j) inside(j);
   for (; j < out_width; ++j) one(j);
 }
 
