@@ -173,8 +173,8 @@ TEST_CASE("as many heads as a symbol says are not counted", "[graph]") {
              make_node("MatMul", {"p", "q"}, "a"),
              make_node("Transpose", {"a"}, "t", {{"perm", ints({0, 2, 1, 3})}}),
              make_node("Reshape", {"t", "flat"}, "y")};
-  for (const std::size_t D : {8u, 12u, 64u}) {
-    const tensor<fp32> x = random_tensor({2, 3, D}, 5);
+  for (const std::size_t width : {8u, 12u, 64u}) {
+    const tensor<fp32> x = random_tensor({2, 3, width}, 5);
     const auto y = [&](bool optimized) {
       return session(m, {.optimize = optimized, .shapes = {x.shape()}}).run(x);
     };
