@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "qtk/core/executor.hpp"
+#include "qtk/core/numeric.hpp"
 
 #if defined(__linux__)
 #  include <sched.h>
@@ -21,6 +22,9 @@ namespace qtk::inline QTK_ABI {
 /// An executor with an explicit number of threads, the caller being one of them. Who waits, for
 /// tasks or for their end, looks again and again for at most thread_pool::patience, then sleeps: an
 /// idle pool takes no CPU. One run at a time: a second caller waits.
+///
+/// Of each run, thread i takes the i-th share of the tasks first, and then what others have left:
+/// what a task of one run wrote is in the cache of whom the same task of the next run comes to.
 class thread_pool {
  public:
   /// As long as waking a sleeper takes, so that waiting costs at most twice what it has to: two
@@ -28,8 +32,9 @@ class thread_pool {
   /// machine of two CPUs). Layers of a model follow each other faster.
   static constexpr std::chrono::microseconds patience{50};
 
-  explicit thread_pool(std::size_t threads) : patient_(threads <= usable_cpus()) {
-    for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
+  explicit thread_pool(std::size_t threads)
+      : patient_(threads <= usable_cpus()), shares_(std::max<std::size_t>(1, threads)) {
+    for (std::size_t i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
   }
   ~thread_pool() {
     start(workers_.size(), nullptr);
@@ -46,7 +51,7 @@ class thread_pool {
   void operator()(std::size_t tasks, task_ref body) {
     const std::lock_guard one_run(run_mutex_);
     start(tasks, &body);
-    while (const std::size_t ticket = take_ticket()) run_task(ticket);
+    while (take_ticket()) run_task(take_task(0));
     wait(done_, [this] { return unfinished_.load(std::memory_order_acquire) == 0; });
 #if QTK_HAS_EXCEPTIONS
     if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
@@ -57,41 +62,54 @@ class thread_pool {
   /// No body: each worker that takes a ticket ends.
   void start(std::size_t tasks, const task_ref* body) {
     body_ = body;
-    tasks_ = tasks;
+    for (std::size_t i = 0; i < shares_.size(); ++i) {
+      shares_[i].end = ceil_div(tasks * (i + 1), shares_.size());
+      shares_[i].left.store(shares_[i].end - ceil_div(tasks * i, shares_.size()),
+                            std::memory_order_relaxed);
+    }
     unfinished_.store(tasks, std::memory_order_relaxed);
     tickets_.store(tasks, std::memory_order_release);
     wake(started_, std::min(tasks, workers_.size()));
   }
 
-  /// tasks_ .. 1, then 0. Who holds one keeps the run from ending, and may read body_ and tasks_.
-  std::size_t take_ticket() noexcept {
+  /// Who holds one keeps the run from ending, may read body_ and finds a task.
+  bool take_ticket() noexcept {
     std::size_t n = tickets_.load(std::memory_order_relaxed);
     while (n != 0 && !tickets_.compare_exchange_weak(n, n - 1, std::memory_order_acquire,
                                                      std::memory_order_relaxed)) {
     }
-    return n;
+    return n != 0;
   }
 
-  void run_task(std::size_t ticket) {
+  std::size_t take_task(std::size_t thread) noexcept {
+    for (std::size_t i = thread;; i = (i + 1) % shares_.size()) {
+      std::size_t n = shares_[i].left.load(std::memory_order_relaxed);
+      while (n != 0)
+        if (shares_[i].left.compare_exchange_weak(n, n - 1, std::memory_order_relaxed))
+          return shares_[i].end - n;
+    }
+  }
+
+  void run_task(std::size_t task) {
 #if QTK_HAS_EXCEPTIONS
     try {
-      (*body_)(tasks_ - ticket);
+      (*body_)(task);
     } catch (...) {
       const std::lock_guard lock(mutex_);
       if (!failure_) failure_ = std::current_exception();
     }
 #else
-    (*body_)(tasks_ - ticket);
+    (*body_)(task);
 #endif
     if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) wake(done_, 1);
   }
 
-  void work() {
+  void work(std::size_t thread) {
     for (;;) {
       wait(started_, [this] { return tickets_.load(std::memory_order_relaxed) != 0; });
-      while (const std::size_t ticket = take_ticket()) {
+      while (take_ticket()) {
         if (body_ == nullptr) return;
-        run_task(ticket);
+        run_task(take_task(thread));
       }
     }
   }
@@ -132,12 +150,17 @@ class thread_pool {
     return std::thread::hardware_concurrency();
   }
 
-  const bool patient_;  // who looks must not take the CPU of whom it waits for
+  struct alignas(64) share {
+    std::atomic<std::size_t> left{0};  // tasks [end - left, end)
+    std::size_t end = 0;
+  };
+
+  const bool patient_;         // who looks must not take the CPU of whom it waits for
+  std::vector<share> shares_;  // of each thread, the caller first
   std::vector<std::thread> workers_;
   std::mutex mutex_, run_mutex_;
   std::condition_variable started_, done_;
   const task_ref* body_ = nullptr;
-  std::size_t tasks_ = 0;
   std::exception_ptr failure_;
   alignas(64) std::atomic<std::size_t> tickets_{0};     // tasks that nobody has taken
   alignas(64) std::atomic<std::size_t> unfinished_{0};  // tasks that haven't ended

@@ -72,6 +72,7 @@ namespace detail {
     if (used) t.type = type;
   }
   b.in_place = std::nullopt;
+  b.bands = nullptr;
   if (!b.run) return b;
   b.run = [inner = std::move(b.run), in = std::move(in), out = std::move(out),
            bytes](const node_buffers& io) {
@@ -134,7 +135,10 @@ inline void check_rows(const shape& s, std::string_view where) {
     check_rows(t.dims, b.node.name);
     any = any || t.dims.elements() != 0;
   }
-  if (!any && bound.run) bound.run = [](const node_buffers&) {};  // nothing to make
+  if (!any && bound.run) {  // nothing to make
+    bound.run = [](const node_buffers&) {};
+    bound.bands = nullptr;
+  }
   const std::size_t made = bound.values.empty() ? bound.outputs.size() : bound.values.size();
   QTK_CHECK(made >= b.node.outputs.size(), b.node.label(), "has ", b.node.outputs.size(),
             " outputs, supported are ", made);

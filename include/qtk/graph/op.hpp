@@ -12,6 +12,7 @@
 #include "qtk/core/executor.hpp"
 #include "qtk/cpu/isa.hpp"
 #include "qtk/graph/model.hpp"
+#include "qtk/ops/window.hpp"
 
 #if defined(QTK_EXTERN_GRAPH) && !defined(QTK_GRAPH_IMPLEMENTATION)
 #  define QTK_GRAPH_FUNCTION  // declared here, defined in the units that implement the operators
@@ -54,6 +55,23 @@ struct node_buffers {
   }
 };
 
+/// How a node computes some rows of an output (batch, channels, height, width) of fp32 from some
+/// rows of its input 0, another one.
+struct row_bands {
+  /// Floats behind the rows that a buffer holds: they may be read.
+  static constexpr std::size_t room = 64;
+
+  window_2d window;      // over the rows of input 0; it is higher than each of its pads
+  std::size_t unit = 1;  // bands begin at a multiple of so many output rows, and end there or with
+                         // the image
+  bool whole = false;    // what it adds has the strides of the whole output, so must y
+  std::function<std::size_t(std::size_t rows)> workspace_bytes;
+  /// Rows of one image of the batch. `io` has neither input 0 nor output, unless `whole` asks.
+  std::function<void(const node_buffers& io, std::size_t image, row_range rows,
+                     image_rows<const float> x, image_rows<float> y, std::byte* workspace)>
+      run;
+};
+
 /// A node bound to the types of its inputs.
 struct bound_node {
   std::vector<value_type> outputs;
@@ -76,6 +94,7 @@ struct bound_node {
   /// The outputs themselves, where they follow from what the binder was told: from types (Shape,
   /// Size), or from the inputs that it needs (NonZero, If). Then nothing runs.
   std::vector<any_tensor> values = {};
+  std::shared_ptr<const row_bands> bands = nullptr;  // null: only as a whole
 };
 
 /// What binders keep for other bindings of the session, by name: packed weights, the sessions of

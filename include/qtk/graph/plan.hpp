@@ -12,6 +12,7 @@
 #include "qtk/graph/fold_budget.hpp"
 #include "qtk/graph/memory_plan.hpp"
 #include "qtk/graph/registry.hpp"
+#include "qtk/graph/row_group.hpp"
 #include "qtk/profile/scope.hpp"
 
 namespace qtk::inline QTK_ABI {
@@ -42,6 +43,15 @@ class execution_plan {
     std::vector<std::size_t> inputs, outputs;  // values, or `absent`
     std::size_t workspace = 0;                 // offset in the arena
     const op_definition* late = nullptr;       // bound at run time; `bound` is empty
+    std::size_t group = absent;                // which one it is of
+  };
+  /// Steps [first, last] that run together: see row_group.
+  struct group {
+    std::size_t first, last;
+    row_group rows;
+    const char *label, *kernel;
+    double flops, bytes;
+    std::size_t workspace = 0;  // offset in the arena
   };
   struct value {
     enum class place : std::uint8_t { input, constant, arena, late };
@@ -89,6 +99,7 @@ class execution_plan {
     for (const qtk::node& n : m.nodes) in_node(n, [&] { bind(m, n, how, cache); });
     for (const value_info& out : m.outputs) outputs_.push_back(find(out.name, "graph output"));
     drop_unread_steps();
+    group_steps(how.executor);
     for (const step& s : steps_) check_memory(*s.node, own_bytes(s), how.memory_limit);
     place_values();
     const std::size_t bytes = checked_add(arena_bytes_, packed_bytes_);
@@ -98,6 +109,7 @@ class execution_plan {
   }
 
   const std::vector<step>& steps() const noexcept { return steps_; }
+  const std::vector<group>& groups() const noexcept { return groups_; }
   const std::vector<value>& values() const noexcept { return values_; }
   const std::vector<std::size_t>& outputs() const noexcept { return outputs_; }
   /// Type of a value by name, or null.
@@ -338,20 +350,64 @@ class execution_plan {
     steps_ = std::move(kept);
   }
 
+  /// Chains of layers whose values nobody else reads.
+  void group_steps(executor_ref executor) {
+    if (executor.concurrency() < 2) return;
+    std::vector<std::size_t> readers(values_.size(), 0);
+    for (const step& s : steps_)
+      for (const std::size_t v : s.inputs)
+        if (v != absent) ++readers[root_of(v)];
+    for (const std::size_t v : outputs_) ++readers[root_of(v)];
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      std::vector<row_group::layer> chain;
+      for (std::size_t j = i; j < steps_.size() && steps_[j].bound.bands != nullptr; ++j) {
+        const step& s = steps_[j];
+        chain.push_back({&s.bound, &values_[s.inputs[0]].type, &values_[s.outputs[0]].type});
+        const bool ends = s.bound.bands->whole || readers[s.outputs[0]] != 1 ||
+                          j + 1 == steps_.size() || steps_[j + 1].inputs.empty() ||
+                          steps_[j + 1].inputs[0] != s.outputs[0];
+        if (ends) break;
+      }
+      std::optional<row_group> rows = row_group::find(chain, executor);
+      if (!rows) continue;
+      const std::size_t last = i + rows->layers() - 1;
+      group g{.first = i,
+              .last = last,
+              .rows = std::move(*rows),
+              .label = profile::intern(cat(steps_[i].label, " .. ", steps_[last].label)),
+              .kernel = profile::intern(cat("rows of ", last - i + 1, " layers")),
+              .flops = 0,
+              .bytes = 0};
+      for (; i <= last; ++i) {
+        g.flops += steps_[i].bound.flops;
+        g.bytes += steps_[i].bound.bytes;
+        steps_[i].group = groups_.size();
+      }
+      --i;
+      groups_.push_back(std::move(g));
+    }
+  }
+  /// Steps that run when step i does.
+  [[nodiscard]] std::pair<std::size_t, std::size_t> together(std::size_t i) const {
+    if (steps_[i].group == absent) return {i, i};
+    const group& g = groups_[steps_[i].group];
+    return {g.first, g.last};
+  }
+
   void place_values() {
     // Last step that reads each root; outputs of the graph are read after the last step.
     std::vector<std::size_t> last(values_.size(), 0), first(values_.size(), absent);
-    for (std::size_t i = 0; i < steps_.size(); ++i) {
-      for (const std::size_t v : steps_[i].inputs)
-        if (v != absent) last[root_of(v)] = i;
-      for (const std::size_t v : steps_[i].outputs)
-        if (v != absent) last[root_of(v)] = std::max(last[root_of(v)], i);
-    }
+    for (std::size_t i = 0; i < steps_.size(); ++i)
+      for (const auto* values : {&steps_[i].inputs, &steps_[i].outputs})
+        for (const std::size_t v : *values)
+          if (v != absent) last[root_of(v)] = std::max(last[root_of(v)], together(i).second);
     for (const std::size_t v : outputs_) last[root_of(v)] = steps_.size();
     for (std::size_t i = 0; i < steps_.size(); ++i) {
+      const auto [begin, end] = together(i);
+      if (i != end && begin != end) continue;  // its output stays inside
       reuse_input(i, last);
       for (const std::size_t v : steps_[i].outputs)
-        if (v != absent && first[root_of(v)] == absent) first[root_of(v)] = i;
+        if (v != absent && first[root_of(v)] == absent) first[root_of(v)] = begin;
     }
     for (std::size_t v = 0; v < values_.size(); ++v) values_[v].root = root_of(v);
     std::vector<lifetime> buffers;
@@ -362,15 +418,21 @@ class execution_plan {
         owner.push_back(v);
       }
     for (std::size_t i = 0; i < steps_.size(); ++i) {
-      buffers.push_back({steps_[i].bound.workspace_bytes, i, i});
+      const bool alone = steps_[i].group == absent;
+      if (!alone && groups_[steps_[i].group].first != i) continue;
+      buffers.push_back({alone ? steps_[i].bound.workspace_bytes
+                               : groups_[steps_[i].group].rows.workspace_bytes(),
+                         i, together(i).second});
       owner.push_back(values_.size() + i);
     }
     arena_bytes_ = plan_memory(buffers);
     for (std::size_t b = 0; b < buffers.size(); ++b) {
-      if (owner[b] < values_.size())
+      if (owner[b] < values_.size()) {
         values_[owner[b]].index = buffers[b].offset;
-      else
-        steps_[owner[b] - values_.size()].workspace = buffers[b].offset;
+      } else {
+        step& s = steps_[owner[b] - values_.size()];
+        (s.group == absent ? s.workspace : groups_[s.group].workspace) = buffers[b].offset;
+      }
     }
     for (value& v : values_)
       if (v.where == value::place::arena) v.index = values_[v.root].index;
@@ -385,6 +447,9 @@ class execution_plan {
     const std::size_t out = s.outputs[0];
     if (in == absent || values_[in].where != value::place::arena) return;
     const std::size_t root = root_of(in);
+    // Rows of a group's input are read when others of its output have been written.
+    const auto [begin, end] = together(i);
+    if (begin != end && root == root_of(steps_[begin].inputs[0])) return;
     if (last[root] != i || qtk::size_bytes(values_[root].type) < qtk::size_bytes(values_[out].type))
       return;
     for (std::size_t k = 0; k < s.inputs.size(); ++k)
@@ -414,6 +479,7 @@ class execution_plan {
 
   std::vector<value> values_;
   std::vector<step> steps_;
+  std::vector<group> groups_;
   std::vector<std::size_t> outputs_;
   std::unordered_map<std::string, std::size_t> ids_;
   std::deque<any_tensor> owned_;                   // stable addresses

@@ -150,8 +150,11 @@ class session {
           late_(p.late_values()),
           left_(s.options_.memory_limit - p.arena_bytes() - p.packed_bytes()) {
       const profile::scope whole("session.run");
-      for (const execution_plan::step& step : p.steps()) {
-        if (step.late != nullptr)
+      for (std::size_t i = 0; i < p.steps().size(); ++i) {
+        const execution_plan::step& step = p.steps()[i];
+        if (step.group != execution_plan::absent)
+          i = run(p.groups()[step.group]);
+        else if (step.late != nullptr)
           run_late(step);
         else if (!step.bound.alias)
           run(step);
@@ -209,6 +212,31 @@ class session {
                    .outputs = out_,
                    .workspace = arena_ + s.workspace,
                    .executor = session_.options_.executor});
+    }
+
+    /// The last of its steps.
+    std::size_t run(const execution_plan::group& g) {
+      in_.clear();
+      out_.clear();
+      for (std::size_t i = g.first; i <= g.last; ++i) {
+        const execution_plan::step& s = plan_.steps()[i];
+        for (const std::size_t v : s.inputs) in_.push_back(address(v));
+        out_.push_back(const_cast<std::byte*>(address(s.outputs[0])));
+      }
+      std::vector<node_buffers> io;
+      const std::byte* const* in = in_.data();
+      for (std::size_t i = g.first; i <= g.last; ++i) {
+        const std::size_t count = plan_.steps()[i].inputs.size();
+        io.push_back({.inputs = {in, count},
+                      .outputs = {&out_[i - g.first], 1},
+                      .workspace = nullptr,
+                      .executor = {}});
+        in += count;
+      }
+      const profile::scope all(
+          g.label, {.flops = g.flops, .bytes = g.bytes, .integer = false, .kernel = g.kernel});
+      g.rows.run(io, arena_ + g.workspace, session_.options_.executor);
+      return g.last;
     }
 
     /// Binds the step to what its inputs are now, then runs it.

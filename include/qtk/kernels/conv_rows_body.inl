@@ -14,7 +14,7 @@ struct conv_rows {
     const std::size_t size = high * step + simd::width;
     for (std::size_t i = 0; i < 2 * size; ++i) s.scratch[i] = 0.0f;  // padding; it stays
     const auto fill = [&](std::size_t c, float* plane) {
-      plane_rows(s.image + (c * s.height + begin) * s.width, count, s.width, columns,
+      plane_rows(s.image + c * s.image_stride + begin * s.width, count, s.width, columns,
                  plane + at * step);
     };
     // A plane is written one channel ahead: loads that cross what was just stored would have to

@@ -60,6 +60,7 @@ struct conv_args {
 struct conv_spread {
   const float* image = nullptr;  // (channels, height, width)
   std::size_t channels = 0, height = 0, width = 0;
+  std::size_t image_stride = 0;  // elements from one channel to the next
   std::size_t kernel_w = 1, dilation_w = 1, stride_h = 1, stride_w = 1;
   std::size_t pad_top = 0, pad_left = 0;
   std::size_t first_row = 0;

@@ -54,7 +54,7 @@ struct depthwise_finish {
 };
 
 inline void depthwise_plane(const depthwise_args& a, std::size_t channel, float* plane) noexcept {
-  plane_rows(a.image + channel * a.height * a.width, a.height, a.width,
+  plane_rows(a.image + channel * a.image_stride, a.height, a.width,
              {a.stride_w, a.phase, a.pad_left}, plane + a.pad_top * a.stride_w * a.phase);
 }
 
@@ -92,7 +92,7 @@ inline void depthwise_3x3_rows(const depthwise_args& a, depthwise_finish finish,
   plane += row * Stride * step;
   const float* from[3] = {plane + a.offsets[0], plane + a.offsets[1], plane + a.offsets[2]};
   float* const to = a.y;
-  std::size_t at = (channel * a.out_height + row) * width;
+  std::size_t at = channel * a.y_stride + row * width;
   std::size_t x = width;
   for (; x >= simd::width; x -= simd::width, at += simd::width) {
     depthwise_3x3_sums<Stride, Rows>(from, step, w, acc);
@@ -123,7 +123,7 @@ inline void depthwise_any(const depthwise_args& a, const depthwise_finish& finis
   const std::size_t step = a.stride_h * a.stride_w * a.phase;
   const float* const w = a.weights + channel * a.taps;
   for (std::size_t row = 0; row < a.out_height; ++row) {
-    const std::size_t at = (channel * a.out_height + row) * a.out_width;
+    const std::size_t at = channel * a.y_stride + row * a.out_width;
     for (std::size_t x = 0; x < a.out_width; x += simd::width) {
       const float* const from = plane + row * step + x;
       simd::f32 acc[1] = {simd::zero()};

@@ -19,6 +19,7 @@ struct depthwise_args {
   std::size_t channels = 0;
   const float* image = nullptr;  // (channels, height, width)
   std::size_t height = 0, width = 0;
+  std::size_t image_stride = 0;  // elements from one channel to the next, likewise y_stride
 
   /// A plane is one channel with its padding written out and its columns sorted by their remainder
   /// modulo stride_w, `phase` of each: the pixels of an output row are then neighbors.
@@ -36,7 +37,7 @@ struct depthwise_args {
   const float* scales = nullptr;   // codes: (channels), times image_scale; null: 1
   float image_scale = 1.0f;
   float* y = nullptr;  // (channels, out_height, out_width)
-  std::size_t out_height = 0, out_width = 0;
+  std::size_t out_height = 0, out_width = 0, y_stride = 0;
   epilogue out{};  // bias (channels); residual like y
 };
 

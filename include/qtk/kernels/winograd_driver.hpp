@@ -142,7 +142,7 @@ class winograd_driver {
     for (std::size_t c = 0; c < C_; ++c) {
       float* const plane = image_ + c * sizes_.plane;
       std::memset(plane + begin * step, 0, (end - begin) * step * sizeof(float));
-      Transforms::arrange(args_.image + (c * height + first) * args_.width, count, args_.width,
+      Transforms::arrange(args_.image + c * args_.image_stride + first * args_.width, count, args_.width,
                           sizes_.phase, args_.pad_left, plane + (first + args_.pad_top) * step);
     }
   }
@@ -197,7 +197,7 @@ class winograd_driver {
     for_each_run(
         begin, count, [&](std::size_t t, std::size_t row, std::size_t column, std::size_t n) {
           for (std::size_t h = 2 * row; h < std::min(2 * row + 2, args_.out_height); ++h) {
-            const std::size_t at = (o * args_.out_height + h) * args_.out_width + 2 * column;
+            const std::size_t at = o * args_.y_stride + h * args_.out_width + 2 * column;
             Transforms::finish(pixels_ + (i * 4 + h % 2 * 2) * block + 2 * t,
                                std::min(2 * n, args_.out_width - 2 * column), args_.out, bias,
                                args_.out.residual == nullptr ? nullptr : args_.out.residual + at,

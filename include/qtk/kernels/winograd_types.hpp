@@ -26,9 +26,10 @@ struct winograd_args {
   std::size_t filter_begin = 0, filter_end = ~std::size_t{0};  // as many as there are
   const float* image = nullptr;                                // (C, height, width)
   std::size_t height = 0, width = 0, pad_top = 0, pad_left = 0;
+  std::size_t image_stride = 0;   // elements from one channel to the next, likewise y_stride
   const void* filters = nullptr;  // packed by the same kernel
   float* y = nullptr;             // (O, out_height, out_width)
-  std::size_t out_height = 0, out_width = 0;
+  std::size_t out_height = 0, out_width = 0, y_stride = 0;
   epilogue out{};             // bias (O); residual like y
   void* workspace = nullptr;  // winograd_kernel::workspace_bytes, 64-byte aligned
 };

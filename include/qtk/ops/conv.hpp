@@ -52,9 +52,9 @@ class conv2d {
   };
   kernel_id kernel(const shape& x) const {
     const auto id = [](const auto& kernel) { return kernel_id{kernel.name, kernel.target}; };
-    return depthwise_                                      ? id(depthwise_->kernel())
-           : winograd_ && winograd_->pays(output_shape(x)) ? id(winograd_->kernel())
-                                                           : id(groups_[0].kernel());
+    return depthwise_         ? id(depthwise_->kernel())
+           : runs_winograd(x) ? id(winograd_->kernel())
+                              : id(groups_[0].kernel());
   }
   bool is_depthwise() const noexcept { return depthwise_.has_value(); }
   std::size_t groups() const noexcept { return groups_.size(); }
@@ -130,6 +130,41 @@ class conv2d {
         });
   }
 
+  /// Whether run_band() serves inputs of shape x: those of fp32 that needn't be packed first.
+  [[nodiscard]] bool runs_in_bands(const shape& x) const {
+    return !integer() && (depthwise_ || runs_winograd(x) || runs_direct(x) || runs_in_order(x));
+  }
+  /// Bands begin at a multiple of so many output rows.
+  [[nodiscard]] std::size_t band_unit(const shape& x) const {
+    return !depthwise_ && runs_winograd(x) ? 2 : 1;
+  }
+  /// For a band of so many output rows, or fewer, of an image of shape x.
+  [[nodiscard]] std::size_t band_workspace_bytes(const shape& x, std::size_t rows) const {
+    window_2d w = window_;
+    w.pad_top = w.pad_bottom = 0;
+    const shape part{1, x[1], (rows - 1) * w.stride_h + window_band::reach(w), x[3]};
+    if (depthwise_) return depthwise_->workspace_bytes(part, w, 1);
+    if (runs_winograd(x))
+      return winograd_->workspace_bytes({1, out_channels(), rows, w.out_width(x[3])}, 1);
+    if (runs_direct(x)) return direct_->workspace_bytes(w, part, 1);
+    return workspace_cursor::aligned(layout().packed_k * sizeof(std::size_t)) +
+           groups_[0].workspace_bytes(rows * w.out_width(x[3]));
+  }
+  /// Output rows of one image of x_shape, to the bit as run() computes them, from and to where some
+  /// of its rows are: x and y are of one image; `out.residual` lies as y does. Allocates nothing.
+  void run_band(const shape& x_shape, row_range rows, image_rows<const float> x,
+                image_rows<float> y, const epilogue& out, void* workspace) const {
+    const shape y_shape = output_shape(x_shape);
+    if (depthwise_)
+      depthwise_->run_band(x_shape, y_shape, window_, rows, x, y, out, workspace);
+    else if (runs_winograd(x_shape))
+      winograd_->run_band(x_shape, y_shape, window_, rows, x, y, out, workspace);
+    else if (runs_direct(x_shape))
+      direct_->run_band(x_shape, rows, x, y, out, workspace);
+    else
+      run_band_in_order(x_shape, y_shape, rows, x, y, out, workspace);
+  }
+
  private:
   [[nodiscard]] image_arrangement arranged(const shape& x) const noexcept { return {x, window_}; }
   [[nodiscard]] std::size_t group_channels() const noexcept {
@@ -154,6 +189,12 @@ class conv2d {
     return one_row && (!integer() || fixed_) && !depthwise_
                ? std::max<std::size_t>(1, std::min(x[0], enough / width))
                : 1;
+  }
+  [[nodiscard]] bool runs_winograd(const shape& x) const {
+    return winograd_ && winograd_->pays(output_shape(x));
+  }
+  [[nodiscard]] bool runs_in_order(const shape& x) const {
+    return in_order() && images_at_once(x) == 1;
   }
   /// Whether the image is spread out instead of packed.
   [[nodiscard]] bool runs_direct(const shape& x) const {
@@ -281,6 +322,38 @@ class conv2d {
         run_side_by_side(args, y_shape[3], sums, residual);
       else
         kernel.run(args);
+    }
+  }
+
+  void run_band_in_order(const shape& x_shape, const shape& y_shape, row_range rows,
+                         image_rows<const float> x, image_rows<float> y, const epilogue& out,
+                         void* workspace) const {
+    workspace_cursor scratch(workspace);
+    auto* const offsets = scratch.take<std::size_t>(layout().packed_k);
+    image_arrangement image = arranged(x_shape);
+    image.plane = x.stride;
+    fill_offsets(image, offsets);
+    x = x.from(rows.begin * window_.stride_h, x_shape[3]);
+    const std::size_t row_step = window_.stride_h * image.width, pixels = rows.size() * y_shape[3],
+                      at = (rows.begin - y.first_row) * y_shape[3];
+    for (std::size_t g = 0; g < groups_.size(); ++g) {
+      const std::size_t skip = g * group_channels() * x.stride, O = groups_[g].O(),
+                        to = g * O * y.stride + at;
+      conv_args args{.pixel_end = pixels,
+                     // Rows that follow each other without a gap are one row.
+                     .out_width = row_step == y_shape[3] ? pixels : y_shape[3],
+                     .row_step = row_step,
+                     .image = x.data + skip,
+                     .image_size = x.size - skip,
+                     .offsets = offsets,
+                     .filters = groups_[g].data(),
+                     .y = y.data + to,
+                     .y_stride = y.stride,
+                     .out = out,
+                     .workspace = scratch.take<std::byte>(0)};
+      if (out.bias != nullptr) args.out.bias += g * O;
+      if (out.residual != nullptr) args.out.residual += to;
+      groups_[g].kernel().run(args);
     }
   }
 

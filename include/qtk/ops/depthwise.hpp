@@ -1,5 +1,6 @@
 #pragma once
 
+#include <numeric>
 #include <optional>
 #include <span>
 #include <vector>
@@ -46,14 +47,64 @@ class depthwise_layer {
   void run(const shape& x_shape, const shape& y_shape, const window_2d& w, layer_input x, float* y,
            const epilogue& out, void* workspace, executor_ref executor,
            const epilogue_codes& codes) const {
-    const image_arrangement plane(x_shape, w);
+    workspace_cursor scratch(workspace);
+    const depthwise_args args =
+        arguments(x_shape, y_shape, w, out, scratch.take<std::size_t>(taps_));
+    auto* const task_scratch = scratch.take<std::byte>(0);
+    const std::size_t channels = x_shape[1], scratch_bytes = per_task_bytes(x_shape, w);
+    // Reading and writing the image takes longer than multiplying.
+    const std::size_t tasks =
+        threads_for(executor, 0, (x_shape.elements() + y_shape.elements()) * sizeof(float));
+    // Threads that share an image share what the products before and after it do: its rows, so that
+    // each finds in its cache what it wrote, or where there are more filters than pixels, channels.
+    if (!integer_ && channels <= args.y_stride)
+      return for_image_parts(
+          executor, tasks, x_shape[0], args.out_height,
+          16 / std::gcd(std::size_t{16}, args.out_width),
+          [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
+            depthwise_args part = args;
+            const std::size_t at = image * channels * args.y_stride;
+            if (out.residual != nullptr) part.out.residual += at;
+            run_rows(part, w, {begin, end},
+                     {.data = x.reals + image * channels * args.image_stride,
+                      .stride = args.image_stride},
+                     {.data = y + at, .stride = args.y_stride},
+                     task_scratch + task * scratch_bytes);
+          });
+    for_image_parts(executor, tasks, x_shape[0], channels, 1,
+                    [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
+                      run_channels(args, x, {begin, end}, image * channels, y, codes,
+                                   task_scratch + task * scratch_bytes);
+                    });
+  }
+
+  /// As conv2d::run_band().
+  void run_band(const shape& x_shape, const shape& y_shape, const window_2d& w, row_range rows,
+                image_rows<const float> x, image_rows<float> y, const epilogue& out,
+                void* workspace) const {
     workspace_cursor scratch(workspace);
     auto* const offsets = scratch.take<std::size_t>(taps_);
+    run_rows(arguments(x_shape, y_shape, w, out, offsets), w, rows, x, y,
+             scratch.take<std::byte>(0));
+  }
+
+ private:
+  struct range {
+    std::size_t begin, end;
+  };
+
+  /// Those of all rows.
+  [[nodiscard]] depthwise_args arguments(const shape& x_shape, const shape& y_shape,
+                                         const window_2d& w, const epilogue& out,
+                                         std::size_t* offsets) const noexcept {
+    const image_arrangement plane(x_shape, w);
     for (std::size_t k = 0; k < taps_; ++k)
       offsets[k] = plane.tap(w, k / w.kernel_w, k % w.kernel_w);
-    const depthwise_args args{
+    return {
+        .channels = x_shape[1],
         .height = x_shape[2],
         .width = x_shape[3],
+        .image_stride = x_shape[2] * x_shape[3],
         .plane_rows = plane.height,
         .phase = plane.phase,
         .pad_top = w.pad_top,
@@ -63,26 +114,35 @@ class depthwise_layer {
         .taps = taps_,
         .offsets = offsets,
         .square = w.kernel_h == 3 && w.kernel_w == 3 && w.dilation_h == 1 && w.stride_h <= 2,
+        .weights = weights_.data(),
         .out_height = y_shape[2],
         .out_width = y_shape[3],
+        .y_stride = y_shape[2] * y_shape[3],
         .out = out,
     };
-    auto* const task_scratch = scratch.take<std::byte>(0);
-    const std::size_t channels = x_shape[1], scratch_bytes = per_task_bytes(x_shape, w);
-    // Reading and writing the image takes longer than multiplying.
-    const std::size_t tasks =
-        threads_for(executor, 0, (x_shape.elements() + y_shape.elements()) * sizeof(float));
-    for_image_parts(executor, tasks, x_shape[0], channels, 1,
-                    [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
-                      run_channels(args, x, {begin, end}, image * channels, y, codes,
-                                   task_scratch + task * scratch_bytes);
-                    });
   }
 
- private:
-  struct range {
-    std::size_t begin, end;
-  };
+  /// Output rows of an image of floats; the residual lies as y does.
+  void run_rows(depthwise_args args, const window_2d& w, row_range rows, image_rows<const float> x,
+                image_rows<float> y, void* workspace) const {
+    const window_band band(w, args.height, rows);
+    args.image = x.from(band.rows.begin, args.width).data;
+    args.image_stride = x.stride;
+    args.height = band.rows.size();
+    args.pad_top = band.window.pad_top;
+    args.plane_rows = band.window.pad_top + band.rows.size() + band.window.pad_bottom;
+    args.out_height = rows.size();
+    args.y = y.from(rows.begin, args.out_width).data;
+    args.y_stride = y.stride;
+    if (args.out.residual != nullptr)
+      args.out.residual += (rows.begin - y.first_row) * args.out_width;
+    args.planes = static_cast<float*>(workspace);
+    kernel_->run(args);
+  }
+
+  [[nodiscard]] std::size_t plane_elements(const depthwise_args& args) const noexcept {
+    return 2 * (args.plane_rows * args.stride_w * args.phase + kernel_->width);
+  }
 
   /// Channels whose codes fit the L1 cache with their floats, of x and of y.
   [[nodiscard]] static std::size_t block_channels(std::size_t area, std::size_t pixels) noexcept {
@@ -103,9 +163,8 @@ class depthwise_layer {
   void run_channels(depthwise_args args, layer_input x, range channels, std::size_t image, float* y,
                     const epilogue_codes& of_y, void* workspace) const {
     workspace_cursor scratch(workspace);
-    const std::size_t area = args.height * args.width, pixels = args.out_height * args.out_width;
-    args.planes =
-        scratch.take<float>(2 * (args.plane_rows * args.stride_w * args.phase + kernel_->width));
+    const std::size_t area = args.image_stride, pixels = args.y_stride;
+    args.planes = scratch.take<float>(plane_elements(args));
     const epilogue out = args.out;
     const auto run = [&](std::size_t begin, std::size_t count, const float* from,
                          const float* scales) {

@@ -29,12 +29,16 @@ class direct_layer {
   /// less than filters that are read again for each few rows (AVX-512, 128 channels of 56 x 56,
   /// stride 2: 2.4 ms, not 2.6).
   [[nodiscard]] bool pays(const shape& x) const {
-    const geometry g(*this, x);
+    const geometry g(*this, window_, x);
     return g.band != 0 && (g.band == g.out_height || g.band >= g.whole_panels);
   }
 
   [[nodiscard]] std::size_t workspace_bytes(const shape& x, std::size_t concurrency) const {
-    const geometry g(*this, x);
+    return workspace_bytes(window_, x, concurrency);
+  }
+  [[nodiscard]] std::size_t workspace_bytes(const window_2d& w, const shape& x,
+                                            std::size_t concurrency) const {
+    const geometry g(*this, w, x);
     return workspace_cursor::aligned(groups_[0].K() * sizeof(std::size_t)) +
            concurrency * per_task_bytes(g, x);
   }
@@ -42,7 +46,7 @@ class direct_layer {
   /// Of the arguments of conv2d::run().
   void run(const shape& x_shape, const float* x, float* y, const epilogue& out, void* workspace,
            executor_ref executor) const {
-    const geometry g(*this, x_shape);
+    const geometry g(*this, window_, x_shape);
     workspace_cursor scratch(workspace);
     auto* const offsets = scratch.take<std::size_t>(groups_[0].K());
     fill_offsets(g, offsets);
@@ -60,8 +64,36 @@ class direct_layer {
                       conv_args args{.pixel_end = g.pixels(), .offsets = offsets, .out = out};
                       (by_filters ? args.tile_begin : args.pixel_begin) = begin;
                       (by_filters ? args.tile_end : args.pixel_end) = end;
-                      run_image(g, x_shape, x, y, image, args, task_scratch + task * scratch_bytes);
+                      const std::size_t O = groups_.size() * groups_[0].O();
+                      const std::size_t from = image * x_shape[1] * x_shape[2] * x_shape[3],
+                                        to = image * O * g.pixels();
+                      if (out.residual != nullptr) args.out.residual += to;
+                      args.y = y + to;
+                      args.y_stride = g.pixels();
+                      run_image(g, spread_of(g, window_, x_shape, x + from), args,
+                                task_scratch + task * scratch_bytes);
                     });
+  }
+
+  /// As conv2d::run_band().
+  void run_band(const shape& x_shape, row_range rows, image_rows<const float> x,
+                image_rows<float> y, const epilogue& out, void* workspace) const {
+    const window_band band(window_, x_shape[2], rows);
+    const shape part{1, x_shape[1], band.rows.size(), x_shape[3]};
+    const geometry g(*this, band.window, part);
+    workspace_cursor scratch(workspace);
+    auto* const offsets = scratch.take<std::size_t>(groups_[0].K());
+    fill_offsets(g, offsets);
+    conv_spread spread = spread_of(g, band.window, part, x.from(band.rows.begin, x_shape[3]).data);
+    spread.image_stride = x.stride;
+    const std::size_t at = (rows.begin - y.first_row) * g.out_width;
+    conv_args args{.pixel_end = g.pixels(),
+                   .offsets = offsets,
+                   .y = y.data + at,
+                   .y_stride = y.stride,
+                   .out = out};
+    if (out.residual != nullptr) args.out.residual += at;
+    run_image(g, spread, args, scratch.take<std::byte>(0));
   }
 
  private:
@@ -72,9 +104,8 @@ class direct_layer {
     std::size_t whole_panels;  // so many output rows are whole panels
     std::size_t band;          // output rows at a time; 0: none fits
 
-    geometry(const direct_layer& layer, const shape& x)
-        : out_height(layer.window_.out_height(x[2])), out_width(layer.window_.out_width(x[3])) {
-      const window_2d& w = layer.window_;
+    geometry(const direct_layer& layer, const window_2d& w, const shape& x)
+        : out_height(w.out_height(x[2])), out_width(w.out_width(x[3])) {
       const std::size_t reach = (w.kernel_h - 1) * w.dilation_h;
       phases = std::min(w.stride_h, reach + 1);
       extra = reach / w.stride_h;
@@ -90,30 +121,34 @@ class direct_layer {
     [[nodiscard]] std::size_t plane() const noexcept { return (band + extra) * out_width; }
   };
 
-  [[nodiscard]] std::size_t spread_elements(const geometry& g, const shape& x) const noexcept {
-    return x[1] * window_.kernel_w * g.phases * g.plane() + kernel_->nr;
+  [[nodiscard]] std::size_t spread_elements(const geometry& g,
+                                            std::size_t channels) const noexcept {
+    return channels * window_.kernel_w * g.phases * g.plane() + kernel_->nr;
   }
   /// Without its buffers.
-  [[nodiscard]] conv_spread spread_of(const geometry& g, const shape& x) const noexcept {
+  [[nodiscard]] static conv_spread spread_of(const geometry& g, const window_2d& w, const shape& x,
+                                             const float* image) noexcept {
     return {
+        .image = image,
         .channels = x[1],
         .height = x[2],
         .width = x[3],
-        .kernel_w = window_.kernel_w,
-        .dilation_w = window_.dilation_w,
-        .stride_h = window_.stride_h,
-        .stride_w = window_.stride_w,
-        .pad_top = window_.pad_top,
-        .pad_left = window_.pad_left,
+        .image_stride = x[2] * x[3],
+        .kernel_w = w.kernel_w,
+        .dilation_w = w.dilation_w,
+        .stride_h = w.stride_h,
+        .stride_w = w.stride_w,
+        .pad_top = w.pad_top,
+        .pad_left = w.pad_left,
         .phases = g.phases,
         .rows = g.band + g.extra,
         .out_width = g.out_width,
-        .phase = ceil_div(x[3] + window_.pad_left + window_.pad_right, window_.stride_w),
+        .phase = ceil_div(x[3] + w.pad_left + w.pad_right, w.stride_w),
     };
   }
   [[nodiscard]] std::size_t per_task_bytes(const geometry& g, const shape& x) const noexcept {
-    const std::size_t scratch = spread_scratch(spread_of(g, x), kernel_->nr);
-    return workspace_cursor::aligned(spread_elements(g, x) * sizeof(float)) +
+    const std::size_t scratch = spread_scratch(spread_of(g, window_, x, nullptr), kernel_->nr);
+    return workspace_cursor::aligned(spread_elements(g, x[1]) * sizeof(float)) +
            workspace_cursor::aligned(scratch * sizeof(float)) +
            workspace_cursor::aligned(groups_[0].workspace_bytes(g.band * g.out_width));
   }
@@ -133,19 +168,16 @@ class direct_layer {
         }
   }
 
-  void run_image(const geometry& g, const shape& x_shape, const float* x, float* y,
-                 std::size_t image, const conv_args& pixels, void* workspace) const {
+  void run_image(const geometry& g, conv_spread spread, const conv_args& pixels,
+                 void* workspace) const {
     workspace_cursor scratch(workspace);
-    conv_spread spread = spread_of(g, x_shape);
-    spread.image = x + image * x_shape[1] * x_shape[2] * x_shape[3];
-    spread.planes = scratch.take<float>(spread_elements(g, x_shape));
+    const std::size_t elements = spread_elements(g, spread.channels);
+    spread.planes = scratch.take<float>(elements);
     spread.scratch = scratch.take<float>(spread_scratch(spread, kernel_->nr));
     conv_args args = pixels;
     args.workspace = scratch.take<std::byte>(0);
-    args.y_stride = g.pixels();
     const std::size_t channels = group_channels(), O = groups_[0].O();
-    const std::size_t elements = spread_elements(g, x_shape),
-                      group = channels * window_.kernel_w * g.phases * g.plane();
+    const std::size_t group = channels * window_.kernel_w * g.phases * g.plane();
     for (std::size_t begin = pixels.pixel_begin, end; begin < pixels.pixel_end; begin = end) {
       const std::size_t row = begin / g.out_width;
       end = std::min(pixels.pixel_end, (row + g.band) * g.out_width);
@@ -154,11 +186,11 @@ class direct_layer {
       args.pixel_begin = begin - row * g.out_width;
       args.pixel_end = args.out_width = end - row * g.out_width;
       for (std::size_t i = 0; i < groups_.size(); ++i) {
-        const std::size_t at = (image * groups_.size() + i) * O * g.pixels() + row * g.out_width;
+        const std::size_t at = i * O * pixels.y_stride + row * g.out_width;
         args.image = spread.planes + i * group;
         args.image_size = elements - i * group;
         args.filters = groups_[i].data();
-        args.y = y + at;
+        args.y = pixels.y + at;
         if (pixels.out.bias != nullptr) args.out.bias = pixels.out.bias + i * O;
         if (pixels.out.residual != nullptr) args.out.residual = pixels.out.residual + at;
         kernel_->run(args);

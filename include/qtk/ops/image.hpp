@@ -11,10 +11,6 @@
 
 namespace qtk::inline QTK_ABI {
 
-struct row_range {
-  std::size_t begin, end;
-};
-
 /// How an image lies in memory for a convolution: rows with their padding written out, columns
 /// sorted by their remainder modulo the stride, so that the pixels of an output row are neighbors.
 struct image_arrangement {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "qtk/core/shape.hpp"
 
 namespace qtk::inline QTK_ABI {
@@ -28,6 +30,46 @@ struct window_2d {
               stride, ", dilation ", dilation);
     QTK_CHECK(reach <= padded, "window", "spans ", reach, " of an input of ", padded);
     return (padded - reach) / stride + 1;
+  }
+};
+
+struct row_range {
+  std::size_t begin, end;
+  [[nodiscard]] constexpr std::size_t size() const noexcept { return end - begin; }
+};
+
+/// Rows of an image where they are: row r >= first_row of channel c begins at
+/// data[c * stride + (r - first_row) * width].
+template <class T>
+struct image_rows {
+  T* data = nullptr;
+  std::size_t first_row = 0;
+  std::size_t stride = 0;  // elements from one channel to the next
+  std::size_t size = 0;    // elements of `data` that may be read
+
+  [[nodiscard]] image_rows from(std::size_t row, std::size_t width) const noexcept {
+    const std::size_t skip = (row - first_row) * width;
+    return {data + skip, row, stride, size - skip};
+  }
+};
+
+/// Some output rows of a window over an image, as those of a smaller image: the rows that it reads,
+/// padded above and below where it reaches over the ends of the whole one.
+struct window_band {
+  row_range rows;    // of the image
+  window_2d window;  // over them
+
+  window_band(const window_2d& w, std::size_t height, row_range out) noexcept : window(w) {
+    const std::size_t begin = out.begin * w.stride_h,
+                      end = (out.end - 1) * w.stride_h + reach(w);  // of the padded image
+    const auto inside = [&](std::size_t r) { return std::min(r - std::min(r, w.pad_top), height); };
+    rows = {inside(begin), inside(end)};
+    window.pad_top = w.pad_top - std::min(w.pad_top, begin);
+    window.pad_bottom = end - begin - std::min(end - begin, window.pad_top + rows.size());
+  }
+  /// Rows that a window spans.
+  [[nodiscard]] static std::size_t reach(const window_2d& w) noexcept {
+    return (w.kernel_h - 1) * w.dilation_h + 1;
   }
 };
 

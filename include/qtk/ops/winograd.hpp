@@ -97,34 +97,68 @@ class winograd_layer {
     const std::size_t parts = ceil_div(tasks, std::max<std::size_t>(1, x_shape[0]));
     const std::size_t filters = ceil_div(O, kernel().mr), panels = ceil_div(tiles, kernel().nr);
     const bool by_filters = panels < std::min(parts, filters);
-    for_image_parts(executor, tasks, x_shape[0], by_filters ? filters : tiles,
-                    by_filters ? 1 : kernel().nr,
-                    [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
-                      winograd_args args{
-                          .tile_end = tiles,
-                          .height = x_shape[2],
-                          .width = x_shape[3],
-                          .pad_top = w.pad_top,
-                          .pad_left = w.pad_left,
-                          .out_height = y_shape[2],
-                          .out_width = y_shape[3],
-                          .out = out,
-                          .workspace = static_cast<std::byte*>(workspace) + task * scratch_bytes};
-                      (by_filters ? args.filter_begin : args.tile_begin) = begin;
-                      (by_filters ? args.filter_end : args.tile_end) = end;
-                      for (std::size_t g = 0; g < groups; ++g) {
-                        const std::size_t at = (image * groups + g) * O * pixels;
-                        args.image = x + (image * groups + g) * C * area;
-                        args.filters = filters_->data(g);
-                        args.y = y + at;
-                        if (out.bias != nullptr) args.out.bias = out.bias + g * O;
-                        if (out.residual != nullptr) args.out.residual = out.residual + at;
-                        kernel().run(args);
-                      }
-                    });
+    for_image_parts(
+        executor, tasks, x_shape[0], by_filters ? filters : tiles, by_filters ? 1 : kernel().nr,
+        [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
+          const std::size_t at = image * groups * O * pixels;
+          winograd_args args = arguments(w, x_shape[2], x_shape[3], y_shape[2], y_shape[3], out);
+          args.image = x + image * groups * C * area;
+          args.y = y + at;
+          if (out.residual != nullptr) args.out.residual += at;
+          args.workspace = static_cast<std::byte*>(workspace) + task * scratch_bytes;
+          (by_filters ? args.filter_begin : args.tile_begin) = begin;
+          (by_filters ? args.filter_end : args.tile_end) = end;
+          run_groups(args);
+        });
+  }
+
+  /// As conv2d::run_band(): rows.begin is even.
+  void run_band(const shape& x_shape, const shape& y_shape, const window_2d& w, row_range rows,
+                image_rows<const float> x, image_rows<float> y, const epilogue& out,
+                void* workspace) const {
+    const window_band band(w, x_shape[2], rows);
+    const std::size_t at = (rows.begin - y.first_row) * y_shape[3];
+    winograd_args args =
+        arguments(band.window, band.rows.size(), x_shape[3], rows.size(), y_shape[3], out);
+    args.image = x.from(band.rows.begin, x_shape[3]).data;
+    args.image_stride = x.stride;
+    args.y = y.data + at;
+    args.y_stride = y.stride;
+    if (out.residual != nullptr) args.out.residual += at;
+    args.workspace = workspace;
+    run_groups(args);
   }
 
  private:
+  /// All tiles of one image.
+  [[nodiscard]] static winograd_args arguments(const window_2d& w, std::size_t height,
+                                               std::size_t width, std::size_t out_height,
+                                               std::size_t out_width,
+                                               const epilogue& out) noexcept {
+    return {.tile_end = ceil_div(out_height, 2) * ceil_div(out_width, 2),
+            .height = height,
+            .width = width,
+            .pad_top = w.pad_top,
+            .pad_left = w.pad_left,
+            .image_stride = height * width,
+            .out_height = out_height,
+            .out_width = out_width,
+            .y_stride = out_height * out_width,
+            .out = out};
+  }
+
+  void run_groups(winograd_args args) const {
+    const std::size_t O = filters_->O(), C = filters_->C();
+    for (std::size_t g = 0; g < filters_->groups(); ++g) {
+      args.filters = filters_->data(g);
+      kernel().run(args);
+      args.image += C * args.image_stride;
+      args.y += O * args.y_stride;
+      if (args.out.bias != nullptr) args.out.bias += O;
+      if (args.out.residual != nullptr) args.out.residual += O * args.y_stride;
+    }
+  }
+
   [[nodiscard]] std::size_t per_task_bytes(const shape& y) const {
     return workspace_cursor::aligned(
         kernel().workspace_bytes(filters_->O(), filters_->C(), y[2], y[3]));

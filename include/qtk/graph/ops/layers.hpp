@@ -129,6 +129,34 @@ inline bound_node bind_linear(const op_context& ctx) {
   };
 }
 
+/// Rows of qtk.Conv on their own, where its kernel can: of images that threads would share by
+/// pixels, as conv2d does unless there are more filters.
+[[nodiscard]] inline std::shared_ptr<const row_bands> conv_bands(
+    const op_context& ctx, const std::shared_ptr<const conv2d>& layer, const shape& x,
+    const shape& y) {
+  const window_2d& w = layer->window();
+  const std::size_t reach = window_band::reach(w);
+  if (!layer->runs_in_bands(x) || y[1] > y[2] * y[3] || w.pad_top >= reach || w.pad_bottom >= reach)
+    return nullptr;
+  return std::make_shared<const row_bands>(row_bands{
+      .window = w,
+      .unit = layer->band_unit(x),
+      .whole = ctx.has(3),
+      .workspace_bytes = [layer,
+                          x](std::size_t rows) { return layer->band_workspace_bytes(x, rows); },
+      .run =
+          [layer, x, image_size = y[1] * y[2] * y[3], out = fused_epilogue(ctx.node())](
+              const node_buffers& io, std::size_t image, row_range rows,
+              image_rows<const float> from, image_rows<float> to, std::byte* workspace) {
+            epilogue e = out;
+            e.bias = io.in<float>(2);
+            e.residual = io.in<float>(3);
+            if (e.residual != nullptr) e.residual += image * image_size;
+            layer->run_band(x, rows, from, to, e, workspace);
+          },
+  });
+}
+
 /// qtk.Conv: weights as the matrix (O, I / group * kh * kw), kernel_shape given.
 inline bound_node bind_conv(const op_context& ctx) {
   const node& n = ctx.node();
@@ -174,6 +202,7 @@ inline bound_node bind_conv(const op_context& ctx) {
       .bytes = layer_bytes(ctx, layer->packed_bytes(), {codes.result(), y}),
       .kernel = kernel_label(layer->kernel(x)),
       .integer = n.text("compute", "") == "int8",
+      .bands = codes.x() ? nullptr : conv_bands(ctx, layer, x, y),
   };
 }
 
