@@ -74,6 +74,24 @@ TEST_CASE("runs that are as short as a run can be", "[core]") {
   }
 }
 
+TEST_CASE("a thread meets the same task again", "[core]") {
+  constexpr std::size_t threads = 3;
+  thread_pool pool(threads);
+  std::array<std::thread::id, threads> who;
+  for (int run = 0; run < 50; ++run) {
+    std::atomic<std::size_t> begun{0};
+    std::array<std::thread::id, threads> now;
+    pool(threads, [&](std::size_t task) {
+      now[task] = std::this_thread::get_id();
+      // Until all have one, so that none takes another's.
+      for (++begun; begun != threads;) std::this_thread::yield();
+    });
+    if (run != 0) CHECK(now == who);
+    who = now;
+  }
+  CHECK(who[0] == std::this_thread::get_id());
+}
+
 TEST_CASE("an idle pool takes no CPU", "[core]") {
   thread_pool pool(2);
   executor_ref{pool}(2, [](std::size_t) {});

@@ -149,6 +149,64 @@ TEST_CASE("conv2d does not depend on the number of threads", "[ops]") {
     }
 }
 
+TEST_CASE("rows of an image are those of the whole one, to the bit", "[ops]") {
+  std::size_t bands = 0;
+  const auto compare = [&](const geometry& g) {
+    CAPTURE(g.x, g.w, g.groups);
+    const auto x = random_tensor(g.x, 1), bias = random_tensor({g.w[0]}, 3);
+    const conv2d conv = make(matrix(random_tensor(g.w, 2)), g, compute::real);
+    if (!conv.runs_in_bands(g.x)) return;
+    const shape y = conv.output_shape(g.x);
+    const auto residual = random_tensor(y, 4);
+    epilogue e{.bias = bias.data(), .residual = residual.data(), .act = activation::relu};
+    const tensor<fp32> whole = run(conv, x, e);
+    const std::size_t unit = conv.band_unit(g.x), area = g.x[2] * g.x[3];
+    for (std::size_t begin = 0; begin < y[2]; begin += unit)
+      for (std::size_t end = begin + unit; end < y[2] + unit; end += unit) {
+        const row_range rows{begin, std::min(end, y[2])};
+        const row_range read = window_band(g.window, g.x[2], rows).rows;
+        if (read.size() == 0) continue;  // of padding alone
+        ++bands;
+        // Of the image only what is read, with other numbers between the channels.
+        const std::size_t stride = read.size() * g.x[3] + 3;
+        std::vector<float> part(g.x[1] * stride + 64, 1e30f);
+        for (std::size_t c = 0; c < g.x[1]; ++c)
+          std::copy_n(x.data() + c * area + read.begin * g.x[3], read.size() * g.x[3],
+                      part.data() + c * stride);
+        const std::size_t gap = rows.size() * y[3] + 5;
+        std::vector<float> made(y[1] * gap, 7.0f), added(y[1] * gap);
+        for (std::size_t o = 0; o < y[1]; ++o)
+          std::copy_n(residual.data() + o * y[2] * y[3] + rows.begin * y[3], rows.size() * y[3],
+                      added.data() + o * gap);
+        e.residual = added.data();
+        std::vector<std::byte> workspace(conv.band_workspace_bytes(g.x, rows.size()) + 64);
+        void* at = workspace.data();
+        std::size_t room = workspace.size();
+        conv.run_band(g.x, rows, {part.data(), read.begin, stride, part.size()},
+                      {made.data(), rows.begin, gap, made.size()}, e,
+                      std::align(64, room - 63, at, room));
+        bool same = true;
+        for (std::size_t o = 0; o < y[1]; ++o) {
+          const float* const from = whole.data() + (o * y[2] + rows.begin) * y[3];
+          const std::size_t n = rows.size() * y[3];
+          same = same && std::equal(from, from + n, made.data() + o * gap) &&
+                 std::all_of(made.data() + o * gap + n, made.data() + (o + 1) * gap,
+                             [](float v) { return v == 7.0f; });
+        }
+        CAPTURE(rows.begin, rows.end);
+        CHECK(same);
+      }
+  };
+  for (geometry g : cases) {
+    g.x[0] = 1;
+    compare(g);
+  }
+  compare({{1, 9, 14, 21}, {10, 9, 3, 3}, window(3, 1, 1)});
+  compare({{1, 33, 13, 13}, {70, 33, 1, 1}, window(1, 1, 0)});
+  compare({{1, 3, 30, 41}, {16, 3, 3, 3}, window(3, 2, 1)});
+  CHECK(bands > 500);
+}
+
 TEST_CASE("short sequences of a batch, side by side, are what each is alone", "[ops]") {
   const geometry sequences[] = {
       {{37, 6, 1, 9}, {20, 6, 1, 3}, {1, 3, 1, 2, 1, 1, 0, 1, 0, 1}},
