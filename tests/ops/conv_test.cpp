@@ -59,7 +59,8 @@ tensor<fp32> matrix(const tensor<fp32>& w) {
 
 template <class F>
 conv2d make(const tensor<F>& w, const geometry& g, compute how,
-            const std::optional<block_scale>& fixed = {}) {
+            const std::optional<block_scale>& fixed = {}, std::size_t taps = 0) {
+  if (taps == 0) taps = g.window.kernel_h * g.window.kernel_w;
   std::vector<packed_filters> groups;
   const std::size_t rows = w.rows() / g.groups;
   for (std::size_t i = 0; i < g.groups; ++i) {
@@ -71,7 +72,7 @@ conv2d make(const tensor<F>& w, const geometry& g, compute how,
     }
     groups.emplace_back(
         tensor_view<const F>(w.view().row(i * rows), {rows, w.cols()}, F::quantized ? &q : nullptr),
-        how);
+        how, active_isa(), taps);
   }
   return conv2d(std::make_shared<const std::vector<packed_filters>>(std::move(groups)), g.window,
                 fixed);
@@ -231,4 +232,26 @@ TEST_CASE("padding that no image justifies is an error", "[ops]") {
   const auto w = random_tensor({1, 1}, 1);
   CHECK_THROWS_WITH(make(w, g, compute::real).workspace_bytes(g.x),
                     Catch::Contains("padding makes 100002 x"));
+}
+
+TEST_CASE("how filters are packed doesn't change integer products", "[ops]") {
+  // The last one is too large to be spread out.
+  const geometry images[] = {{{2, 8, 15, 17}, {20, 8, 3, 3}, window(3, 1, 1)},
+                             {{1, 16, 9, 7}, {33, 16, 3, 3}, window(3, 2, 1)},
+                             {{1, 16, 12, 33}, {20, 8, 3, 3}, {3, 3, 1, 1, 1, 1, 0, 2, 1, 0}, 2},
+                             {{3, 4, 1, 6}, {5, 4, 1, 3}, {1, 3, 1, 1, 1, 1, 0, 1, 0, 1}},
+                             {{1, 64, 4, 500}, {6, 64, 3, 3}, window(3, 1, 1)}};
+  thread_pool pool(3);
+  for (const geometry& g : images) {
+    CAPTURE(g.x, g.w, g.groups);
+    const auto x = random_tensor(g.x, 1);
+    const auto w = quantize<int8>(matrix(random_tensor(g.w, 2)), per_channel(0));
+    for (const auto& fixed :
+         {std::optional<block_scale>{}, std::optional(block_scale{0.01f, 77})}) {
+      const auto expected = run(make(w, g, compute::integer, fixed, 1), x, {});
+      const conv2d conv = make(w, g, compute::integer, fixed);
+      CHECK(distance(run(conv, x, {}), expected) == 0.0);
+      CHECK(distance(run(conv, x, {}, pool), expected) == 0.0);
+    }
+  }
 }

@@ -32,15 +32,16 @@ class conv2d {
     QTK_CHECK(!groups_.empty(), "conv2d", "no weights");
     const std::size_t taps = checked_mul(window.kernel_h, window.kernel_w, "conv2d");
     for (const packed_filters& g : groups_)
-      QTK_CHECK(
-          taps != 0 && g.K() % taps == 0 && g.O() == groups_[0].O() && g.K() == groups_[0].K(),
-          "conv2d", "weights (", g.O(), ", ", g.K(), ") for a window of ", taps);
+      QTK_CHECK(taps != 0 && g.K() % taps == 0 && g.O() == groups_[0].O() &&
+                    g.K() == groups_[0].K() && (g.step_channels() == 1 || g.taps() == taps),
+                "conv2d", "weights (", g.O(), ", ", g.K(), ") for a window of ", taps);
     if (depthwise_layer::serves(groups_, taps))
       depthwise_.emplace(groups_, fixed_);
     else if (winograd_filters::serve(groups_, window))
       winograd_.emplace(winograd != nullptr ? std::move(winograd)
                                             : std::make_shared<const winograd_filters>(groups_));
-    if (!depthwise_ && direct_layer::serves(groups_, window)) direct_.emplace(groups_, window);
+    if (!depthwise_ && direct_layer::serves(groups_, window))
+      direct_.emplace(groups_, window, fixed_);
   }
 
   const window_2d& window() const noexcept { return window_; }
@@ -101,7 +102,7 @@ class conv2d {
       return depthwise_->run(x_shape, y_shape, window_, x, y, out, workspace, executor, codes);
     if (winograd_ && winograd_->pays(y_shape))
       return winograd_->run(x_shape, y_shape, window_, x.reals, y, out, workspace, executor);
-    if (runs_direct(x_shape)) return direct_->run(x_shape, x.reals, y, out, workspace, executor);
+    if (runs_direct(x_shape)) return direct_->run(x_shape, x, y, out, workspace, executor, codes);
     const bool reals = x.codes == nullptr && !codes.any();
     const std::size_t at_once = reals ? images_at_once(x_shape) : 1;
     const std::size_t pixels = at_once * y_shape[2] * y_shape[3];
@@ -184,12 +185,16 @@ class conv2d {
     std::fill_n(offsets, k_of.packed_k, 0);
     if (k_of.K == 0) return;  // no channels
     // Of the first channel; those of the others follow without a division (3 % of int8 ResNet-20).
+    const std::size_t step = groups_[0].step_channels(), channels = group_channels();
     std::size_t k = 0;
     for (std::size_t i = 0; i < window_.kernel_h; ++i)
-      for (std::size_t j = 0; j < window_.kernel_w; ++j)
-        offsets[k_of.position(k++)] = image.tap(window_, i, j);
-    for (const std::size_t taps = k; k < k_of.K; ++k)
-      offsets[k_of.position(k)] = offsets[k_of.position(k - taps)] + image.plane;
+      for (std::size_t j = 0; j < window_.kernel_w; ++j, k += step)
+        offsets[k_of.position(k)] = image.tap(window_, i, j);
+    for (std::size_t c = 1; c < channels; ++c) {
+      const std::size_t first = c / step * k + c % step;
+      for (std::size_t at = 0; at < k; at += step)
+        offsets[k_of.position(first + at)] = offsets[k_of.position(at)] + c * image.plane;
+    }
   }
 
   /// Images [first, first + count) of the batch: more than one only where images_at_once() says so.

@@ -31,9 +31,10 @@ namespace qtk::inline QTK_ABI::graph_ops {
 }
 
 /// The weights (N, K) of a layer, cut into `groups` equal runs of rows and packed. Scales are cut
-/// with their rows; with one scale for the whole tensor each part keeps it.
-template <class Packed>
-[[nodiscard]] std::vector<Packed> pack(const op_context& ctx, std::size_t groups) {
+/// with their rows; with one scale for the whole tensor each part keeps it. `more`: arguments of
+/// Packed.
+template <class Packed, class... More>
+[[nodiscard]] std::vector<Packed> pack(const op_context& ctx, std::size_t groups, More... more) {
   const any_tensor* w = ctx.constant(1);
   QTK_CHECK(w != nullptr, ctx.node().label(), "weights must be constant");
   const compute how = ctx.node().text("compute", "") == "int8" ? compute::integer : compute::real;
@@ -55,7 +56,7 @@ template <class Packed>
         }
         const tensor_view<const F> part(t.view().row(g * rows), {rows, t.cols()},
                                         F::quantized ? &q : nullptr);
-        parts.emplace_back(part, how, ctx.target());
+        parts.emplace_back(part, how, ctx.target(), more...);
       }
     } else {
       ctx.reject(cat("weights of ", name(F::id), " are not supported"));
@@ -145,8 +146,10 @@ inline bound_node bind_conv(const op_context& ctx) {
   check_epilogue(ctx, w[0], y);
   const layer_codes codes(ctx, y.elements());
   if (ctx.types_only()) return {.outputs = {{codes.result(), y}}, .run = {}};
+  const std::size_t taps = window.kernel_h * window.kernel_w;
   const auto filters = ctx.once<std::vector<packed_filters>>(
-      packed_name(ctx, groups), [&] { return pack<packed_filters>(ctx, groups); });
+      cat(packed_name(ctx, groups), " ", taps),
+      [&] { return pack<packed_filters>(ctx, groups, taps); });
   std::shared_ptr<const winograd_filters> winograd;
   if (winograd_filters::serve(*filters, window))
     winograd = ctx.once<winograd_filters>(cat("winograd ", packed_name(ctx, groups)),
