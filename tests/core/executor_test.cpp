@@ -1,8 +1,10 @@
+#include <array>
 #include <atomic>
 #include <ctime>
 #include <qtk/core/error.hpp>
 #include <qtk/core/thread_pool.hpp>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "support/catch.hpp"

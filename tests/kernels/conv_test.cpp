@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <qtk/kernels/conv.hpp>
 #include <qtk/kernels/reference.hpp>
 #include <random>
@@ -14,6 +15,12 @@ namespace {
 struct geometry {
   std::size_t O, K, width, height;  // filters, taps, output pixels
   std::size_t group = 0;            // u8_s8: along K; 0: per channel
+};
+
+/// An image whose pixels are steps, so many codes as are a float's size, and where steps of K lie.
+struct step_image {
+  exact<float> pixels;
+  std::vector<std::size_t> offsets;
 };
 
 /// A convolution whose taps lie anywhere in an image of exact size: the last one at its end.
@@ -90,9 +97,10 @@ struct problem {
     return a;
   }
 
-  /// y as `kernel` computes it, `share` pixels at a time; or its codes, and nothing of y.
+  /// y as `kernel` computes it, `share` pixels at a time; or its codes, and nothing of y. From
+  /// `steps`, if given.
   exact<float> run(const conv_kernel& kernel, std::size_t share = 0,
-                   const epilogue_codes& of_y = {}) const {
+                   const epilogue_codes& of_y = {}, const step_image* steps = nullptr) const {
     exact<float> y(g.O * (pixels + 3));
     guarded packed(kernel.packed_bytes(g.O, g.K, group));
     kernel.pack(filters(), packed.data());
@@ -107,6 +115,12 @@ struct problem {
     if (kernel.signed_image) {
       a.image = signed_codes.data();
       a.image_zero_point -= 128;
+    }
+    if (steps != nullptr) {
+      a.image = steps->pixels.data();
+      a.image_size = steps->pixels.size();
+      a.offsets = steps->offsets.data();
+      a.steps = true;
     }
     a.workspace = workspace.data();
     a.y = y.data();
@@ -312,6 +326,12 @@ TEST_CASE("an image is spread out for a window on every ISA", "[conv]") {
     const exact<float> image(s.channels * s.image_stride);
     for (float& x : image) x = static_cast<float>(random() % 1000 + 1);
     s.image = image.data();
+    exact<std::uint8_t> codes(4 * image.size());
+    const std::size_t plane = s.image_stride;
+    for (auto& x : codes) x = static_cast<std::uint8_t>(random());
+    s.codes = codes.data();
+    s.padding = static_cast<std::uint8_t>(random());
+    std::vector<std::uint8_t> expected_codes;
     exact<float> expected(s.channels * s.kernel_w * s.phases * s.rows * s.out_width);
     float* to = expected.data();
     for (std::size_t c = 0; c < s.channels; ++c)
@@ -321,19 +341,56 @@ TEST_CASE("an image is spread out for a window on every ISA", "[conv]") {
             for (std::size_t x = 0; x < s.out_width; ++x) {
               const std::size_t h = s.first_row + r * s.stride_h + p - s.pad_top;  // wraps
               const std::size_t w = x * s.stride_w + j * s.dilation_w - s.pad_left;
-              *to++ = h < s.height && w < s.width ? image[c * s.image_stride + h * s.width + w] : 0.0f;
+              const bool inside = h < s.height && w < s.width;
+              *to++ = inside ? image[c * plane + h * s.width + w] : 0.0f;
+              for (std::size_t q = 0; q < 4; ++q)
+                expected_codes.push_back(inside ? codes[(4 * c + q) * plane + h * s.width + w]
+                                                : s.padding);
             }
-    for (const isa target : isas_under_test()) {
-      const conv_kernel& kernel = find_conv(conv_op::f32, target);
-      if (kernel.spread == nullptr) continue;
-      exact<float> planes(expected.size() + kernel.nr), scratch(spread_scratch(s, kernel.nr));
-      std::fill(scratch.begin(), scratch.end(), 7.0f);
-      s.planes = planes.data();
-      s.scratch = scratch.data();
-      kernel.spread(s);
-      INFO(kernel.name << ", " << s.height << " x " << s.width << ", stride " << s.stride_h << " "
-                       << s.stride_w);
-      CHECK(std::equal(expected.begin(), expected.end(), planes.begin()));
-    }
+    for (const isa target : isas_under_test())
+      for (const conv_op op : {conv_op::f32, conv_op::int8}) {
+        const conv_kernel& kernel = find_conv(op, target);
+        if (kernel.spread == nullptr) continue;
+        s.integer = op == conv_op::int8;
+        exact<float> planes(expected.size() + kernel.nr), scratch(spread_scratch(s, kernel.nr));
+        std::fill(scratch.begin(), scratch.end(), 7.0f);
+        s.planes = planes.data();
+        s.scratch = scratch.data();
+        kernel.spread(s);
+        INFO(kernel.name << ", " << s.height << " x " << s.width << ", stride " << s.stride_h << " "
+                         << s.stride_w);
+        CHECK(std::memcmp(
+                  planes.data(),
+                  s.integer ? static_cast<const void*>(expected_codes.data()) : expected.data(),
+                  expected.size() * sizeof(float)) == 0);
+      }
   }
+}
+
+TEST_CASE("pixels of an image of steps give what those that are packed do", "[conv]") {
+  unsigned seed = 0;
+  for (geometry g : shapes)
+    for (const isa target : isas_under_test()) {
+      const conv_kernel& kernel = find_conv(conv_op::int8, target);
+      if (kernel.spread == nullptr || (light() && g.O * g.K > 10000)) continue;
+      const std::size_t kr = kernel.kr;
+      g.K = round_up(g.K, kr);
+      problem p(conv_op::int8, g, ++seed);
+      p.out = {.bias = p.bias.data(), .residual = p.residual.data(), .act = activation::relu};
+      // Code q of a step is the pixel of channel q.
+      std::mt19937 random(seed);
+      const std::size_t size = 100 + p.pixels;
+      p.codes = exact<std::uint8_t>(kr * size);
+      for (auto& x : p.codes) x = static_cast<std::uint8_t>(random());
+      step_image image{exact<float>(size + kernel.nr), std::vector<std::size_t>(g.K / kr)};
+      for (std::size_t& at : image.offsets) at = random() % 101;
+      for (std::size_t k = 0; k < g.K; ++k) p.taps[k] = k % kr * size + image.offsets[k / kr];
+      p.row_step = g.width;
+      auto* const pixels = reinterpret_cast<std::uint8_t*>(image.pixels.data());
+      for (std::size_t i = 0; i < size * kr; ++i) pixels[i] = p.codes[i % kr * size + i / kr];
+      const exact<float> expected = p.run(kernel);
+      INFO(kernel.name << ", O " << g.O << " K " << g.K << " pixels " << p.pixels);
+      for (const std::size_t share : {std::size_t{0}, 2 * kernel.nr})
+        CHECK(same_bits(p.run(kernel, share, {}, &image), expected));
+    }
 }

@@ -87,6 +87,8 @@ TEST_CASE("conv2d reads, adds and writes codes as it does floats", "[ops]") {
       {{3, 8, 6, 6}, {5, 8, 1, 1}, {1, 1}},
       {{2, 5, 7, 7}, {19, 5, 1, 1}, {1, 1, 2, 1}},
       {{1, 8, 5, 5}, {12, 4, 3, 3}, {3, 3, 2, 2, 1, 1, 1, 1, 1, 1}, 2},
+      {{2, 4, 31, 33}, {7, 4, 3, 5}, {3, 5, 1, 1, 2, 1, 0, 3, 1, 2}},
+      {{1, 64, 17, 90}, {3, 64, 3, 3}, {3, 3, 1, 2, 1, 1, 2, 1, 1, 1}},
       {{2, 6, 7, 7}, {6, 1, 3, 3}, {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}, 6},
       {{1, 130, 8, 8}, {130, 1, 5, 5}, {5, 5, 1, 1, 1, 1, 2, 2, 2, 2}, 130},
   };
@@ -100,7 +102,8 @@ TEST_CASE("conv2d reads, adds and writes codes as it does floats", "[ops]") {
         for (std::size_t i = 0; i < g.groups; ++i) {
           tensor<fp32> part({rows, matrix.cols()});
           std::copy_n(matrix.data() + i * part.elements(), part.elements(), part.data());
-          groups.emplace_back(quantize<int8>(part, weights), compute::integer);
+          groups.emplace_back(quantize<int8>(part, weights), compute::integer, active_isa(),
+                              g.window.kernel_h * g.window.kernel_w);
         }
         const conv2d conv(std::make_shared<const std::vector<packed_filters>>(std::move(groups)),
                           g.window, x_scales[s]);
@@ -122,7 +125,7 @@ TEST_CASE("in units of the scale of y codes differ by one at most, and seldom", 
   const tensor<fp32> bias = random_tensor({16}, 3);
   const auto filters = std::make_shared<const std::vector<packed_filters>>(
       1, packed_filters(quantize<int8>(random_tensor({16, 144}, 2, -0.1f, 0.1f), per_channel(0)),
-                        compute::integer));
+                        compute::integer, active_isa(), 9));
   const window_2d window{3, 3, 1, 1, 1, 1, 1, 1, 1, 1};
   const auto codes = [&](float unit) {
     const conv2d conv(filters, window, block_scale{of_x.scale / unit, of_x.zero_point});

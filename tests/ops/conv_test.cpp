@@ -3,6 +3,8 @@
 #include <qtk/core/thread_pool.hpp>
 #include <qtk/ops/conv.hpp>
 #include <qtk/quantize.hpp>
+#include <random>
+#include <vector>
 
 #include "naive.hpp"
 #include "support/catch.hpp"
@@ -59,7 +61,8 @@ tensor<fp32> matrix(const tensor<fp32>& w) {
 
 template <class F>
 conv2d make(const tensor<F>& w, const geometry& g, compute how,
-            const std::optional<block_scale>& fixed = {}) {
+            const std::optional<block_scale>& fixed = {}, std::size_t taps = 0) {
+  if (taps == 0) taps = g.window.kernel_h * g.window.kernel_w;
   std::vector<packed_filters> groups;
   const std::size_t rows = w.rows() / g.groups;
   for (std::size_t i = 0; i < g.groups; ++i) {
@@ -71,7 +74,7 @@ conv2d make(const tensor<F>& w, const geometry& g, compute how,
     }
     groups.emplace_back(
         tensor_view<const F>(w.view().row(i * rows), {rows, w.cols()}, F::quantized ? &q : nullptr),
-        how);
+        how, active_isa(), taps);
   }
   return conv2d(std::make_shared<const std::vector<packed_filters>>(std::move(groups)), g.window,
                 fixed);
@@ -149,62 +152,128 @@ TEST_CASE("conv2d does not depend on the number of threads", "[ops]") {
     }
 }
 
+namespace {
+
+/// Runs each band of output rows of one image alone, from a copy of the rows that it reads with
+/// other elements between the channels, and compares with the whole. Returns how many there were.
+template <class T, class Run>
+std::size_t compare_bands(const conv2d& conv, const geometry& g, const std::vector<T>& x,
+                          const std::vector<T>& residual, const std::vector<T>& whole,
+                          const Run& run_band) {
+  const shape y = conv.output_shape(g.x);
+  const std::size_t unit = conv.band_unit(g.x), area = g.x[2] * g.x[3], pixels = y[2] * y[3];
+  const T other = 77;
+  std::size_t bands = 0;
+  for (std::size_t begin = 0; begin < y[2]; begin += unit)
+    for (std::size_t end = begin + unit; end < y[2] + unit; end += unit) {
+      const row_range rows{begin, std::min(end, y[2])};
+      const row_range read = window_band(g.window, g.x[2], rows).rows;
+      if (read.size() == 0) continue;  // of padding alone
+      ++bands;
+      const std::size_t n = rows.size() * y[3], stride = read.size() * g.x[3] + 3, gap = n + 5;
+      std::vector<T> part(g.x[1] * stride + 64, other), made(y[1] * gap, other), added = made;
+      for (std::size_t c = 0; c < g.x[1]; ++c)
+        std::copy_n(x.data() + c * area + read.begin * g.x[3], read.size() * g.x[3],
+                    part.data() + c * stride);
+      for (std::size_t o = 0; o < y[1]; ++o)
+        std::copy_n(residual.data() + o * pixels + begin * y[3], n, added.data() + o * gap);
+      const buffer workspace(conv.band_workspace_bytes(g.x, rows.size()));
+      run_band(rows, part.data(), row_layout{read.begin, stride, part.size()}, added.data(),
+               made.data(), row_layout{begin, gap, made.size()},
+               const_cast<std::byte*>(workspace.data()));
+      bool same = true;
+      for (std::size_t o = 0; o < y[1]; ++o) {
+        const T *const from = whole.data() + o * pixels + begin * y[3], *at = made.data() + o * gap;
+        same = same && std::equal(from, from + n, at) &&
+               std::all_of(at + n, at + gap, [&](T v) { return v == other; });
+      }
+      CAPTURE(rows.begin, rows.end, g.x, g.w, g.groups);
+      CHECK(same);
+    }
+  return bands;
+}
+
+std::vector<geometry> images() {
+  std::vector<geometry> all(std::begin(cases), std::end(cases));
+  for (geometry& g : all) g.x[0] = 1;
+  all.push_back({{1, 9, 14, 21}, {10, 9, 3, 3}, window(3, 1, 1)});
+  all.push_back({{1, 33, 13, 13}, {70, 33, 1, 1}, window(1, 1, 0)});
+  all.push_back({{1, 3, 30, 41}, {16, 3, 3, 3}, window(3, 2, 1)});
+  return all;
+}
+
+}  // namespace
+
 TEST_CASE("rows of an image are those of the whole one, to the bit", "[ops]") {
   std::size_t bands = 0;
-  const auto compare = [&](const geometry& g) {
-    CAPTURE(g.x, g.w, g.groups);
-    const auto x = random_tensor(g.x, 1), bias = random_tensor({g.w[0]}, 3);
+  for (const geometry& g : images()) {
     const conv2d conv = make(matrix(random_tensor(g.w, 2)), g, compute::real);
-    if (!conv.runs_in_bands(g.x)) return;
-    const shape y = conv.output_shape(g.x);
-    const auto residual = random_tensor(y, 4);
+    if (!conv.runs_in_bands(g.x, false)) continue;
+    const auto x = random_tensor(g.x, 1), bias = random_tensor({g.w[0]}, 3),
+               residual = random_tensor(conv.output_shape(g.x), 4);
     epilogue e{.bias = bias.data(), .residual = residual.data(), .act = activation::relu};
-    const tensor<fp32> whole = run(conv, x, e);
-    const std::size_t unit = conv.band_unit(g.x), area = g.x[2] * g.x[3];
-    for (std::size_t begin = 0; begin < y[2]; begin += unit)
-      for (std::size_t end = begin + unit; end < y[2] + unit; end += unit) {
-        const row_range rows{begin, std::min(end, y[2])};
-        const row_range read = window_band(g.window, g.x[2], rows).rows;
-        if (read.size() == 0) continue;  // of padding alone
-        ++bands;
-        // Of the image only what is read, with other numbers between the channels.
-        const std::size_t stride = read.size() * g.x[3] + 3;
-        std::vector<float> part(g.x[1] * stride + 64, 1e30f);
-        for (std::size_t c = 0; c < g.x[1]; ++c)
-          std::copy_n(x.data() + c * area + read.begin * g.x[3], read.size() * g.x[3],
-                      part.data() + c * stride);
-        const std::size_t gap = rows.size() * y[3] + 5;
-        std::vector<float> made(y[1] * gap, 7.0f), added(y[1] * gap);
-        for (std::size_t o = 0; o < y[1]; ++o)
-          std::copy_n(residual.data() + o * y[2] * y[3] + rows.begin * y[3], rows.size() * y[3],
-                      added.data() + o * gap);
-        e.residual = added.data();
-        std::vector<std::byte> workspace(conv.band_workspace_bytes(g.x, rows.size()) + 64);
-        void* at = workspace.data();
-        std::size_t room = workspace.size();
-        conv.run_band(g.x, rows, {part.data(), read.begin, stride, part.size()},
-                      {made.data(), rows.begin, gap, made.size()}, e,
-                      std::align(64, room - 63, at, room));
-        bool same = true;
-        for (std::size_t o = 0; o < y[1]; ++o) {
-          const float* const from = whole.data() + (o * y[2] + rows.begin) * y[3];
-          const std::size_t n = rows.size() * y[3];
-          same = same && std::equal(from, from + n, made.data() + o * gap) &&
-                 std::all_of(made.data() + o * gap + n, made.data() + (o + 1) * gap,
-                             [](float v) { return v == 7.0f; });
-        }
-        CAPTURE(rows.begin, rows.end);
-        CHECK(same);
-      }
-  };
-  for (geometry g : cases) {
-    g.x[0] = 1;
-    compare(g);
+    const auto values = [](const tensor<fp32>& t) {
+      return std::vector<float>(t.span().begin(), t.span().end());
+    };
+    bands += compare_bands<float>(
+        conv, g, values(x), values(residual), values(run(conv, x, e)),
+        [&](row_range rows, const float* from, const row_layout& x_rows, const float* added,
+            float* to, const row_layout& y_rows, void* workspace) {
+          e.residual = added;
+          conv.run_band(g.x, rows, from, x_rows, to, y_rows, e, workspace);
+        });
   }
-  compare({{1, 9, 14, 21}, {10, 9, 3, 3}, window(3, 1, 1)});
-  compare({{1, 33, 13, 13}, {70, 33, 1, 1}, window(1, 1, 0)});
-  compare({{1, 3, 30, 41}, {16, 3, 3, 3}, window(3, 2, 1)});
-  CHECK(bands > 500);
+  CHECK(bands > 1000);
+}
+
+TEST_CASE("rows of codes are those of the whole image", "[ops]") {
+  std::size_t bands = 0;
+  std::mt19937 random(3);
+  for (const geometry& g : images()) {
+    const auto w = quantize<int8>(matrix(random_tensor(g.w, 2)), per_channel(0));
+    const conv2d conv = make(w, g, compute::integer, block_scale{0.02f, 130});
+    if (!conv.runs_in_bands(g.x, true)) continue;
+    const shape y = conv.output_shape(g.x);
+    const auto codes = [&](std::size_t n) {
+      std::vector<std::uint8_t> all(n);
+      for (auto& c : all) c = static_cast<std::uint8_t>(random());
+      return all;
+    };
+    const auto x = codes(g.x.elements()), residual = codes(y.elements());
+    const auto bias = random_tensor({g.w[0]}, 3);
+    const epilogue e{.bias = bias.data(), .act = activation::relu};
+    std::vector<std::uint8_t> whole(y.elements());
+    epilogue_codes c{.residual = residual.data(),
+                     .residual_scale = 0.01f,
+                     .residual_zero_point = 100,
+                     .y = whole.data(),
+                     .y_scale = 0.05f,
+                     .y_zero_point = 90};
+    buffer workspace(conv.workspace_bytes(g.x));
+    conv.run(g.x, x.data(), nullptr, e, workspace.data(), {}, c);
+    bands += compare_bands<std::uint8_t>(
+        conv, g, x, residual, whole,
+        [&](row_range rows, const std::uint8_t* from, const row_layout& x_rows,
+            const std::uint8_t* added, std::uint8_t* to, const row_layout& y_rows, void* at) {
+          c.residual = added;
+          c.y = to;
+          conv.run_band(g.x, rows, from, x_rows, nullptr, y_rows, e, at, c);
+        });
+    // From floats to floats, where that is a way.
+    if (!conv.runs_in_bands(g.x, false)) continue;
+    const auto reals = random_tensor(g.x, 1, -3.0f, 3.0f), more = random_tensor(y, 4);
+    epilogue f{.bias = bias.data(), .residual = more.data()};
+    const auto truth = run(conv, reals, f);
+    bands += compare_bands<float>(
+        conv, g, {reals.span().begin(), reals.span().end()},
+        {more.span().begin(), more.span().end()}, {truth.span().begin(), truth.span().end()},
+        [&](row_range rows, const float* from, const row_layout& x_rows, const float* added,
+            float* to, const row_layout& y_rows, void* at) {
+          f.residual = added;
+          conv.run_band(g.x, rows, from, x_rows, to, y_rows, f, at);
+        });
+  }
+  CHECK(bands > 100);
 }
 
 TEST_CASE("short sequences of a batch, side by side, are what each is alone", "[ops]") {
@@ -289,4 +358,26 @@ TEST_CASE("padding that no image justifies is an error", "[ops]") {
   const auto w = random_tensor({1, 1}, 1);
   CHECK_THROWS_WITH(make(w, g, compute::real).workspace_bytes(g.x),
                     Catch::Contains("padding makes 100002 x"));
+}
+
+TEST_CASE("how filters are packed doesn't change integer products", "[ops]") {
+  // The last one is too large to be spread out.
+  const geometry images[] = {{{2, 8, 15, 17}, {20, 8, 3, 3}, window(3, 1, 1)},
+                             {{1, 16, 9, 7}, {33, 16, 3, 3}, window(3, 2, 1)},
+                             {{1, 16, 12, 33}, {20, 8, 3, 3}, {3, 3, 1, 1, 1, 1, 0, 2, 1, 0}, 2},
+                             {{3, 4, 1, 6}, {5, 4, 1, 3}, {1, 3, 1, 1, 1, 1, 0, 1, 0, 1}},
+                             {{1, 64, 4, 500}, {6, 64, 3, 3}, window(3, 1, 1)}};
+  thread_pool pool(3);
+  for (const geometry& g : images) {
+    CAPTURE(g.x, g.w, g.groups);
+    const auto x = random_tensor(g.x, 1);
+    const auto w = quantize<int8>(matrix(random_tensor(g.w, 2)), per_channel(0));
+    for (const auto& fixed :
+         {std::optional<block_scale>{}, std::optional(block_scale{0.01f, 77})}) {
+      const auto expected = run(make(w, g, compute::integer, fixed, 1), x, {});
+      const conv2d conv = make(w, g, compute::integer, fixed);
+      CHECK(distance(run(conv, x, {}), expected) == 0.0);
+      CHECK(distance(run(conv, x, {}, pool), expected) == 0.0);
+    }
+  }
 }

@@ -55,10 +55,10 @@ struct node_buffers {
   }
 };
 
-/// How a node computes some rows of an output (batch, channels, height, width) of fp32 from some
-/// rows of its input 0, another one.
+/// How a node computes some rows of an output (batch, channels, height, width) from some rows of
+/// its input 0, another one.
 struct row_bands {
-  /// Floats behind the rows that a buffer holds: they may be read.
+  /// Elements behind the rows that a buffer holds: they may be read.
   static constexpr std::size_t room = 64;
 
   window_2d window;      // over the rows of input 0; it is higher than each of its pads
@@ -66,9 +66,10 @@ struct row_bands {
                          // the image
   bool whole = false;    // what it adds has the strides of the whole output, so must y
   std::function<std::size_t(std::size_t rows)> workspace_bytes;
-  /// Rows of one image of the batch. `io` has neither input 0 nor output, unless `whole` asks.
-  std::function<void(const node_buffers& io, std::size_t image, row_range rows,
-                     image_rows<const float> x, image_rows<float> y, std::byte* workspace)>
+  /// Rows of one image of the batch, from and to x and y in the place of those of `io`.
+  std::function<void(const node_buffers& io, std::size_t image, row_range rows, const std::byte* x,
+                     const row_layout& x_rows, std::byte* y, const row_layout& y_rows,
+                     std::byte* workspace)>
       run;
 };
 

@@ -53,11 +53,12 @@ class row_group {
   }
 
  private:
-  /// A layer and its output.
+  /// An image, and of what it is the output.
   struct link {
     std::shared_ptr<const row_bands> bands;
-    std::size_t in_height, in_width, in_channels, height, width, channels;
-    std::size_t most_rows = 0;  // of the output, that a task computes
+    std::size_t height, width, channels, element_bytes;
+    std::size_t most_rows = 0;  // that a task computes
+    [[nodiscard]] std::size_t pixels() const noexcept { return height * width; }
     [[nodiscard]] std::size_t elements() const noexcept {
       return channels * most_rows * width + row_bands::room;
     }
@@ -71,12 +72,14 @@ class row_group {
     return std::max(b.flops / 2 / multiply_adds_per_ns, b.bytes / bytes_per_ns);
   }
 
+  static link link_of(const value_type& image, std::shared_ptr<const row_bands> bands) {
+    const shape& s = image.dims;
+    return {std::move(bands), s[2], s[3], s[1], image.type == dtype::fp32 ? sizeof(float) : 1};
+  }
+
   row_group(std::span<const layer> chain, std::size_t parts)
-      : images_(chain[0].x->dims[0]), links_(chain.size()) {
-    for (std::size_t i = 0; i < chain.size(); ++i) {
-      const shape &x = chain[i].x->dims, &y = chain[i].y->dims;
-      links_[i] = {chain[i].bound->bands, x[2], x[3], x[1], y[2], y[3], y[1]};
-    }
+      : images_(chain[0].x->dims[0]), input_(link_of(*chain[0].x, nullptr)) {
+    for (const layer& l : chain) links_.push_back(link_of(*l.y, l.bound->bands));
     const link& last = links_.back();
     const std::size_t unit = last.bands->unit;
     parts_ = std::min(parts, ceil_div(last.height, unit));
@@ -89,7 +92,7 @@ class row_group {
       task_bytes_ = std::max(task_bytes_, l.bands->workspace_bytes(l.most_rows));
       if (i + 1 < links_.size())
         buffer_bytes_[i % 2] = std::max(buffer_bytes_[i % 2],
-                                        round_up(l.elements() * sizeof(float), buffer_alignment));
+                                        round_up(l.elements() * l.element_bytes, buffer_alignment));
       const window_2d& w = l.bands->window;
       rows = (l.most_rows - 1) * w.stride_h + window_band::reach(w);
       // They begin and end where those of the layer before do.
@@ -101,38 +104,41 @@ class row_group {
   /// Output rows of layer i of which `rows` of the last output are made.
   [[nodiscard]] row_range rows_of(std::size_t i, row_range rows) const noexcept {
     for (std::size_t j = links_.size(); --j > i;) {
-      const std::size_t unit = links_[j - 1].bands->unit, height = links_[j - 1].height;
-      rows = window_band(links_[j].bands->window, height, rows).rows;
-      rows = {rows.begin / unit * unit, std::min(height, round_up(rows.end, unit))};
+      const link& before = links_[j - 1];
+      const std::size_t unit = before.bands->unit;
+      rows = window_band(links_[j].bands->window, before.height, rows).rows;
+      rows = {rows.begin / unit * unit, std::min(before.height, round_up(rows.end, unit))};
     }
     return rows;
   }
 
   void run_rows(std::span<const node_buffers> io, std::size_t image, row_range last_rows,
                 std::byte* workspace) const {
-    const link &first = links_.front(), &last = links_.back();
-    const std::size_t area = first.in_height * first.in_width, pixels = last.height * last.width;
-    const std::size_t x_image = first.in_channels * area;
-    image_rows<const float> x{.data = io.front().in<float>(0) + image * x_image,
-                              .stride = area,
-                              .size = (images_ - image) * x_image};
+    const link& last = links_.back();
+    const std::size_t input = input_.channels * input_.pixels();
+    const std::byte* x = io.front().inputs[0] + image * input * input_.element_bytes;
+    row_layout x_rows{.stride = input_.pixels(), .size = (images_ - image) * input};
     std::byte* const buffers[2] = {workspace, workspace + buffer_bytes_[0]};
     workspace += buffer_bytes_[0] + buffer_bytes_[1];
     for (std::size_t i = 0; i < links_.size(); ++i) {
       const link& l = links_[i];
       const row_range rows = rows_of(i, last_rows);
-      image_rows<float> y{.data = reinterpret_cast<float*>(buffers[i % 2]),
-                          .first_row = rows.begin,
-                          .stride = rows.size() * l.width,
-                          .size = l.elements()};
-      if (i + 1 == links_.size())
-        y = {.data = io[i].out<float>() + image * l.channels * pixels, .stride = pixels};
-      l.bands->run(io[i], image, rows, x, y, workspace);
-      x = {y.data, y.first_row, y.stride, y.size};
+      std::byte* y = buffers[i % 2];
+      row_layout y_rows{
+          .first_row = rows.begin, .stride = rows.size() * l.width, .size = l.elements()};
+      if (i + 1 == links_.size()) {
+        y = io[i].outputs[0] + image * last.channels * last.pixels() * last.element_bytes;
+        y_rows = {.stride = last.pixels()};
+      }
+      l.bands->run(io[i], image, rows, x, x_rows, y, y_rows, workspace);
+      x = y;
+      x_rows = y_rows;
     }
   }
 
-  std::size_t images_, parts_ = 1;
+  std::size_t images_;
+  link input_;
+  std::size_t parts_ = 1;
   std::vector<link> links_;
   std::size_t task_bytes_ = 0, buffer_bytes_[2] = {};
   double again_ = 0;  // ns of work that is done more than once

@@ -12,6 +12,8 @@ namespace qtk::inline QTK_ABI {
 template <class T, std::size_t Nr, std::size_t Kr, class Parts>
 class column_packer {
  public:
+  using element = T;
+
   column_packer(const conv_args& args, std::size_t packed_k) noexcept
       : args_(args), packed_k_(packed_k) {
     for (std::size_t k = 0; k < packed_k; ++k) furthest_ = std::max(furthest_, args.offsets[k]);

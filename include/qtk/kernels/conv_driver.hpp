@@ -55,6 +55,8 @@ class conv_driver {
   static constexpr bool signed_image = integer && sizeof(a_packed) == 2;
   using pixel_type = std::conditional_t<integer, std::uint8_t, float>;
   using packer_type = column_packer<pixel_type, nr, kr, Parts>;
+  /// Of an image of steps: kr codes are moved as a float.
+  using step_packer = column_packer<float, nr, 1, Parts>;
   /// Whether the last few pixels are taken one by one.
   static constexpr bool by_pixel =
       requires(filter_tiles<a_packed> t, const pixel_type* x, sum_type* s) {
@@ -169,15 +171,23 @@ class conv_driver {
   }
 
   /// Of `count` panels from `pixel` on, those at the beginning that may be read where they are.
-  [[nodiscard]] std::size_t in_place(const packer_type& packer, std::size_t pixel,
+  template <class Packer>
+  [[nodiscard]] std::size_t in_place(const Packer& packer, std::size_t pixel,
                                      std::size_t count) const noexcept {
+    constexpr bool served = unpacked && std::is_same_v<typename Packer::element, float>;
     const std::size_t taken = packer.furthest() + pixel;
-    if (!unpacked || args_.out_width < args_.pixel_end || taken >= args_.image_size) return 0;
+    if (!served || args_.out_width < args_.pixel_end || taken >= args_.image_size) return 0;
     return std::min(count, (args_.image_size - taken) / nr);
   }
 
   void run_blocks() noexcept {
-    const packer_type packer(args_, layout_.packed_k);
+    if constexpr (integer && unpacked)
+      if (args_.steps) return run_blocks(step_packer(args_, layout_.packed_k / kr));
+    run_blocks(packer_type(args_, layout_.packed_k));
+  }
+
+  template <class Packer>
+  void run_blocks(const Packer& packer) noexcept {
     const std::size_t block = block_panels(layout_), bytes = panel_bytes(layout_);
     for (std::size_t pixel = args_.pixel_begin; pixel < args_.pixel_end; pixel += block * nr) {
       std::size_t count = std::min(block, ceil_div(args_.pixel_end - pixel, nr));
@@ -186,7 +196,8 @@ class conv_driver {
         unpacked_count =
             std::min(unpacked_count, (args_.pixel_end - pixel + nr - few_pixels - 1) / nr);
       for (std::size_t p = unpacked_count; p < count; ++p)
-        packer.pack(pixel + p * nr, reinterpret_cast<pixel_type*>(panels_ + p * bytes));
+        packer.pack(pixel + p * nr,
+                    reinterpret_cast<typename Packer::element*>(panels_ + p * bytes));
       const std::size_t wide = wide_panels(layout_);
       if constexpr (by_pixel) {
         const std::size_t last = pixel + (count - 1) * nr, rest = args_.pixel_end - last;
@@ -243,7 +254,7 @@ class conv_driver {
     if constexpr (unpacked)
       if (panels == nullptr) {
         microkernel = microkernels<unpacked_kernel<Kernel>, mr>[width][rows - 1];
-        panels = reinterpret_cast<const std::byte*>(static_cast<const float*>(args_.image) + pixel);
+        panels = static_cast<const std::byte*>(args_.image) + pixel * kr * sizeof(pixel_type);
         offsets = args_.offsets;
       }
     for (std::size_t i = 0; i < rows; ++i) {
@@ -255,9 +266,11 @@ class conv_driver {
       else
         for (std::size_t j = 0; j < count * nr; j += 16) __builtin_prefetch(args_.y + at + j, 1);
     }
-    alignas(64) sum_type sums[max_tile_sums<Kernel>];
-    gemm_tile<a_packed, sum_type> tile{
-        .offsets = offsets, .panel_bytes = panel_bytes(layout_), .c = sums};
+    gemm_tile<a_packed, sum_type>& tile = tile_;
+    sum_type* const sums = sums_;
+    tile.offsets = offsets;
+    tile.panel_bytes = panel_bytes(layout_);
+    tile.c = sums;
     if (layout_.groups == 1) {
       tile.a = a;
       tile.b = panels;
@@ -378,6 +391,8 @@ class conv_driver {
   const a_packed* tiles_;
   std::byte* panels_;
   // Members, because g++ clears a new one by `rep stos`: 7 % of ResNet-20.
+  alignas(64) sum_type sums_[max_tile_sums<Kernel>];
+  gemm_tile<a_packed, sum_type> tile_;
   gemm_finish<sum_type> finish_;
   gemm_finish<float> finish_total_;  // of groups
 };

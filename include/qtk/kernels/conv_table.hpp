@@ -3,6 +3,7 @@
 #include "qtk/kernels/avx2/conv_rows.hpp"
 #include "qtk/kernels/avx512/conv_rows.hpp"
 #include "qtk/kernels/avx512_vnni/conv.hpp"
+#include "qtk/kernels/avx512_vnni/conv_rows.hpp"
 #include "qtk/kernels/conv_driver.hpp"
 #include "qtk/kernels/elementwise_table.hpp"
 #include "qtk/kernels/gemm_table.hpp"
@@ -17,8 +18,8 @@ namespace detail {
 /// The kernels of one ISA, by conv_op; null: the ISA that it extends serves.
 using conv_row = std::array<const conv_kernel*, conv_op_count>;
 
-/// The entry of a kernel of fp32 that reads pixels in place.
-template <class Kernel, class Rows, class Parts = conv_plain<Kernel::nr, 1>>
+/// The entry of a kernel that reads pixels in place.
+template <class Kernel, class Rows, class Parts = conv_plain<Kernel::nr, Kernel::kr>>
 inline constexpr const conv_kernel* in_place_entry = &conv_entry<Kernel, Parts, Rows>;
 
 /// The entry of a kernel that multiplies two signed bytes.
@@ -47,7 +48,8 @@ inline constexpr auto conv_table = [] {
                                      avx512::conv_parts>,
                       nullptr};
   row(isa::avx512_vnni) = {nullptr,
-                           &conv_entry<avx512_vnni::gemm_s8u8s32_12x32c4, avx512_vnni::conv_parts>};
+                           in_place_entry<avx512_vnni::gemm_s8u8s32_12x32c4, avx512_vnni::conv_rows,
+                                          avx512_vnni::conv_parts>};
 #elif QTK_AARCH64
   row(isa::neon) = {&conv_entry<neon::gemm_f32_6x16<gemm_op::f32_f32>>,
                     &conv_entry<neon::gemm_u8s8s32_6x16>};

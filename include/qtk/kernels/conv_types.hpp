@@ -43,6 +43,9 @@ struct conv_args {
   std::size_t image_size = 0;            // elements that may be read
   const std::size_t* offsets = nullptr;  // (packed_k): element of row k for pixel 0, by
                                          // k_layout::position; 0 where k is padding
+  bool steps = false;                    // int8: `image` is one of steps, kr codes for a pixel, as
+                                         // conv_kernel::spread makes them; they are the elements,
+                                         // and `offsets` are (packed_k / kr)
   float image_scale = 1.0f;              // int8: real = scale * (code - zero_point)
   std::int32_t image_zero_point = 0;
   const void* filters = nullptr;  // packed by the same kernel
@@ -57,10 +60,15 @@ struct conv_args {
 /// as those of the output, so that each tap meets a run of output pixels as a run of its plane,
 /// over the ends of rows too. Planes (channels, kernel_w, phases, rows, out_width): plane row r of
 /// phase p is row first_row + r * stride_h + p of the padded image.
+/// Of codes, so many that are a float's size are moved as one: a channel is that many of them, and
+/// a pixel of a plane their codes.
 struct conv_spread {
-  const float* image = nullptr;  // (channels, height, width)
+  const float* image = nullptr;         // (channels, height, width)
+  const std::uint8_t* codes = nullptr;  // (channels, sizeof(float), height, width), in its place
+  std::uint8_t padding = 0;             // of codes
+  bool integer = false;
   std::size_t channels = 0, height = 0, width = 0;
-  std::size_t image_stride = 0;  // elements from one channel to the next
+  std::size_t image_stride = 0;  // elements from one channel of floats or of codes to the next
   std::size_t kernel_w = 1, dilation_w = 1, stride_h = 1, stride_w = 1;
   std::size_t pad_top = 0, pad_left = 0;
   std::size_t first_row = 0;
@@ -70,9 +78,11 @@ struct conv_spread {
   float* scratch = nullptr;  // spread_scratch() elements
 };
 
-/// Elements of conv_spread::scratch: two channels as image_arrangement has them.
+/// Elements of conv_spread::scratch: two channels as image_arrangement has them; of codes, also one
+/// as it is.
 [[nodiscard]] constexpr std::size_t spread_scratch(const conv_spread& s, std::size_t nr) noexcept {
-  return 2 * (((s.rows - 1) * s.stride_h + s.phases) * s.stride_w * s.phase + nr);
+  const std::size_t rows = (s.rows - 1) * s.stride_h + s.phases;
+  return 2 * (rows * s.stride_w * s.phase + nr) + (s.integer ? rows * s.width + 4 * nr : 0);
 }
 
 /// One kernel: the tile of a GEMM kernel, mr filters x nr pixels, with k in steps of kr.
@@ -91,7 +101,8 @@ struct conv_kernel {
   std::size_t (*workspace_bytes)(std::size_t O, std::size_t K, std::size_t group_size,
                                  std::size_t pixels);
   void (*run)(const conv_args& args);
-  /// f32: run() doesn't pack the pixels of an image that this has spread out. Null: no such way.
+  /// run() doesn't pack the pixels of an image that this has spread out. Null: no such way. Codes
+  /// (kr = 4) want filters whose K is (channels / kr, taps, kr).
   void (*spread)(const conv_spread& image);
 };
 

@@ -36,7 +36,8 @@ inline constexpr auto microkernels = []<std::size_t... R>(std::index_sequence<R.
 template <class Kernel>
 struct unpacked_kernel : Kernel {
   template <std::size_t Rows, std::size_t Panels>
-  static void run(const gemm_tile<float, float>& t) {
+  static void run(const gemm_tile<typename Kernel::a_packed,
+                                  typename gemm_op_traits<Kernel::op>::sum_type>& t) {
     Kernel::template run_rows<Rows, Panels>(t);
   }
 };

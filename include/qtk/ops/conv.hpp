@@ -32,15 +32,16 @@ class conv2d {
     QTK_CHECK(!groups_.empty(), "conv2d", "no weights");
     const std::size_t taps = checked_mul(window.kernel_h, window.kernel_w, "conv2d");
     for (const packed_filters& g : groups_)
-      QTK_CHECK(
-          taps != 0 && g.K() % taps == 0 && g.O() == groups_[0].O() && g.K() == groups_[0].K(),
-          "conv2d", "weights (", g.O(), ", ", g.K(), ") for a window of ", taps);
+      QTK_CHECK(taps != 0 && g.K() % taps == 0 && g.O() == groups_[0].O() &&
+                    g.K() == groups_[0].K() && (g.step_channels() == 1 || g.taps() == taps),
+                "conv2d", "weights (", g.O(), ", ", g.K(), ") for a window of ", taps);
     if (depthwise_layer::serves(groups_, taps))
       depthwise_.emplace(groups_, fixed_);
     else if (winograd_filters::serve(groups_, window))
       winograd_.emplace(winograd != nullptr ? std::move(winograd)
                                             : std::make_shared<const winograd_filters>(groups_));
-    if (!depthwise_ && direct_layer::serves(groups_, window)) direct_.emplace(groups_, window);
+    if (!depthwise_ && direct_layer::serves(groups_, window))
+      direct_.emplace(groups_, window, fixed_);
   }
 
   const window_2d& window() const noexcept { return window_; }
@@ -101,7 +102,7 @@ class conv2d {
       return depthwise_->run(x_shape, y_shape, window_, x, y, out, workspace, executor, codes);
     if (winograd_ && winograd_->pays(y_shape))
       return winograd_->run(x_shape, y_shape, window_, x.reals, y, out, workspace, executor);
-    if (runs_direct(x_shape)) return direct_->run(x_shape, x.reals, y, out, workspace, executor);
+    if (runs_direct(x_shape)) return direct_->run(x_shape, x, y, out, workspace, executor, codes);
     const bool reals = x.codes == nullptr && !codes.any();
     const std::size_t at_once = reals ? images_at_once(x_shape) : 1;
     const std::size_t pixels = at_once * y_shape[2] * y_shape[3];
@@ -130,9 +131,12 @@ class conv2d {
         });
   }
 
-  /// Whether run_band() serves inputs of shape x: those of fp32 that needn't be packed first.
-  [[nodiscard]] bool runs_in_bands(const shape& x) const {
-    return !integer() && (depthwise_ || runs_winograd(x) || runs_direct(x) || runs_in_order(x));
+  /// Whether run_band() serves inputs of shape x, that come as codes or as floats: those that
+  /// needn't be arranged or, as a whole, quantized first.
+  [[nodiscard]] bool runs_in_bands(const shape& x, bool codes) const {
+    if (integer() && !fixed_) return false;
+    return depthwise_ || runs_winograd(x) || runs_direct(x) ||
+           (runs_in_order(x) && codes == integer());
   }
   /// Bands begin at a multiple of so many output rows.
   [[nodiscard]] std::size_t band_unit(const shape& x) const {
@@ -151,18 +155,22 @@ class conv2d {
            groups_[0].workspace_bytes(rows * w.out_width(x[3]));
   }
   /// Output rows of one image of x_shape, to the bit as run() computes them, from and to where some
-  /// of its rows are: x and y are of one image; `out.residual` lies as y does. Allocates nothing.
-  void run_band(const shape& x_shape, row_range rows, image_rows<const float> x,
-                image_rows<float> y, const epilogue& out, void* workspace) const {
+  /// of its rows are: `x_rows` and `y_rows` say where, `out.residual` and `codes` lie as y does.
+  /// Allocates nothing.
+  void run_band(const shape& x_shape, row_range rows, layer_input x, const row_layout& x_rows,
+                float* y, const row_layout& y_rows, const epilogue& out, void* workspace,
+                const epilogue_codes& codes = {}) const {
     const shape y_shape = output_shape(x_shape);
     if (depthwise_)
-      depthwise_->run_band(x_shape, y_shape, window_, rows, x, y, out, workspace);
+      depthwise_->run_band(x_shape, y_shape, window_, rows, x, x_rows, y, y_rows, out, workspace,
+                           codes);
     else if (runs_winograd(x_shape))
-      winograd_->run_band(x_shape, y_shape, window_, rows, x, y, out, workspace);
+      winograd_->run_band(x_shape, y_shape, window_, rows, x.reals, x_rows, y, y_rows, out,
+                          workspace);
     else if (runs_direct(x_shape))
-      direct_->run_band(x_shape, rows, x, y, out, workspace);
+      direct_->run_band(x_shape, rows, x, x_rows, y, y_rows, out, workspace, codes);
     else
-      run_band_in_order(x_shape, y_shape, rows, x, y, out, workspace);
+      run_band_in_order(x_shape, y_shape, rows, x, x_rows, y, y_rows, out, workspace, codes);
   }
 
  private:
@@ -193,8 +201,9 @@ class conv2d {
   [[nodiscard]] bool runs_winograd(const shape& x) const {
     return winograd_ && winograd_->pays(output_shape(x));
   }
+  /// Whether a kernel reads the image as it is.
   [[nodiscard]] bool runs_in_order(const shape& x) const {
-    return in_order() && images_at_once(x) == 1;
+    return in_order() && images_at_once(x) == 1 && !groups_[0].kernel().signed_image;
   }
   /// Whether the image is spread out instead of packed.
   [[nodiscard]] bool runs_direct(const shape& x) const {
@@ -225,12 +234,16 @@ class conv2d {
     std::fill_n(offsets, k_of.packed_k, 0);
     if (k_of.K == 0) return;  // no channels
     // Of the first channel; those of the others follow without a division (3 % of int8 ResNet-20).
+    const std::size_t step = groups_[0].step_channels(), channels = group_channels();
     std::size_t k = 0;
     for (std::size_t i = 0; i < window_.kernel_h; ++i)
-      for (std::size_t j = 0; j < window_.kernel_w; ++j)
-        offsets[k_of.position(k++)] = image.tap(window_, i, j);
-    for (const std::size_t taps = k; k < k_of.K; ++k)
-      offsets[k_of.position(k)] = offsets[k_of.position(k - taps)] + image.plane;
+      for (std::size_t j = 0; j < window_.kernel_w; ++j, k += step)
+        offsets[k_of.position(k)] = image.tap(window_, i, j);
+    for (std::size_t c = 1; c < channels; ++c) {
+      const std::size_t first = c / step * k + c % step;
+      for (std::size_t at = 0; at < k; at += step)
+        offsets[k_of.position(first + at)] = offsets[k_of.position(at)] + c * image.plane;
+    }
   }
 
   /// Images [first, first + count) of the batch: more than one only where images_at_once() says so.
@@ -325,34 +338,39 @@ class conv2d {
     }
   }
 
-  void run_band_in_order(const shape& x_shape, const shape& y_shape, row_range rows,
-                         image_rows<const float> x, image_rows<float> y, const epilogue& out,
-                         void* workspace) const {
+  void run_band_in_order(const shape& x_shape, const shape& y_shape, row_range rows, layer_input x,
+                         const row_layout& x_rows, float* y, const row_layout& y_rows,
+                         const epilogue& out, void* workspace, const epilogue_codes& codes) const {
     workspace_cursor scratch(workspace);
     auto* const offsets = scratch.take<std::size_t>(layout().packed_k);
     image_arrangement image = arranged(x_shape);
-    image.plane = x.stride;
+    image.plane = x_rows.stride;
     fill_offsets(image, offsets);
-    x = x.from(rows.begin * window_.stride_h, x_shape[3]);
-    const std::size_t row_step = window_.stride_h * image.width, pixels = rows.size() * y_shape[3],
-                      at = (rows.begin - y.first_row) * y_shape[3];
+    const std::size_t from = (rows.begin * window_.stride_h - x_rows.first_row) * x_shape[3],
+                      to = (rows.begin - y_rows.first_row) * y_shape[3],
+                      pixels = rows.size() * y_shape[3];
+    conv_args args{.pixel_end = pixels,
+                   .row_step = window_.stride_h * image.width,
+                   .offsets = offsets,
+                   .y_stride = y_rows.stride,
+                   .workspace = scratch.take<std::byte>(0)};
+    // Rows that follow each other without a gap are one row.
+    args.out_width = args.row_step == y_shape[3] ? pixels : y_shape[3];
+    if (fixed_) {
+      args.image_scale = fixed_->scale;
+      args.image_zero_point = fixed_->zero_point;
+    }
     for (std::size_t g = 0; g < groups_.size(); ++g) {
-      const std::size_t skip = g * group_channels() * x.stride, O = groups_[g].O(),
-                        to = g * O * y.stride + at;
-      conv_args args{.pixel_end = pixels,
-                     // Rows that follow each other without a gap are one row.
-                     .out_width = row_step == y_shape[3] ? pixels : y_shape[3],
-                     .row_step = row_step,
-                     .image = x.data + skip,
-                     .image_size = x.size - skip,
-                     .offsets = offsets,
-                     .filters = groups_[g].data(),
-                     .y = y.data + to,
-                     .y_stride = y.stride,
-                     .out = out,
-                     .workspace = scratch.take<std::byte>(0)};
+      const std::size_t skip = from + g * group_channels() * x_rows.stride, O = groups_[g].O(),
+                        at = g * O * y_rows.stride + to;
+      args.image = integer() ? static_cast<const void*>(x.codes + skip) : x.reals + skip;
+      args.image_size = x_rows.size - skip;
+      args.filters = groups_[g].data();
+      args.y = codes.y != nullptr ? nullptr : y + at;
+      args.out = out;
       if (out.bias != nullptr) args.out.bias += g * O;
-      if (out.residual != nullptr) args.out.residual += to;
+      if (out.residual != nullptr) args.out.residual += at;
+      args.codes = codes.from(at);
       groups_[g].kernel().run(args);
     }
   }

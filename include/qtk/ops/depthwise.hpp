@@ -1,8 +1,8 @@
 #pragma once
 
-#include <numeric>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "qtk/kernels/conv.hpp"
@@ -57,34 +57,30 @@ class depthwise_layer {
         threads_for(executor, 0, (x_shape.elements() + y_shape.elements()) * sizeof(float));
     // Threads that share an image share what the products before and after it do: its rows, so that
     // each finds in its cache what it wrote, or where there are more filters than pixels, channels.
-    if (!integer_ && channels <= args.y_stride)
-      return for_image_parts(
-          executor, tasks, x_shape[0], args.out_height,
-          16 / std::gcd(std::size_t{16}, args.out_width),
-          [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
-            depthwise_args part = args;
-            const std::size_t at = image * channels * args.y_stride;
-            if (out.residual != nullptr) part.out.residual += at;
-            run_rows(part, w, {begin, end},
-                     {.data = x.reals + image * channels * args.image_stride,
-                      .stride = args.image_stride},
-                     {.data = y + at, .stride = args.y_stride},
-                     task_scratch + task * scratch_bytes);
-          });
-    for_image_parts(executor, tasks, x_shape[0], channels, 1,
+    const bool by_rows = (!integer_ || fixed_) && channels <= args.y_stride;
+    for_image_parts(executor, tasks, x_shape[0], by_rows ? args.out_height : channels, 1,
                     [&](std::size_t task, std::size_t image, std::size_t begin, std::size_t end) {
-                      run_channels(args, x, {begin, end}, image * channels, y, codes,
-                                   task_scratch + task * scratch_bytes);
+                      const std::size_t at = image * channels * args.y_stride;
+                      depthwise_args part = args;
+                      if (out.residual != nullptr) part.out.residual += at;
+                      const layer_input from = x.from(image * channels * args.image_stride);
+                      float* const to = y == nullptr ? nullptr : y + at;
+                      void* const own = task_scratch + task * scratch_bytes;
+                      if (by_rows)
+                        run_rows(part, w, {begin, end}, from, {.stride = args.image_stride}, to,
+                                 {.stride = args.y_stride}, codes.from(at), own);
+                      else
+                        run_channels(part, from, {begin, end}, to, codes.from(at), own);
                     });
   }
 
   /// As conv2d::run_band().
   void run_band(const shape& x_shape, const shape& y_shape, const window_2d& w, row_range rows,
-                image_rows<const float> x, image_rows<float> y, const epilogue& out,
-                void* workspace) const {
+                layer_input x, const row_layout& x_rows, float* y, const row_layout& y_rows,
+                const epilogue& out, void* workspace, const epilogue_codes& codes) const {
     workspace_cursor scratch(workspace);
     auto* const offsets = scratch.take<std::size_t>(taps_);
-    run_rows(arguments(x_shape, y_shape, w, out, offsets), w, rows, x, y,
+    run_rows(arguments(x_shape, y_shape, w, out, offsets), w, rows, x, x_rows, y, y_rows, codes,
              scratch.take<std::byte>(0));
   }
 
@@ -122,92 +118,117 @@ class depthwise_layer {
     };
   }
 
-  /// Output rows of an image of floats; the residual lies as y does.
-  void run_rows(depthwise_args args, const window_2d& w, row_range rows, image_rows<const float> x,
-                image_rows<float> y, void* workspace) const {
+  /// Output rows of an image; the residual lies as y does.
+  void run_rows(depthwise_args args, const window_2d& w, row_range rows, layer_input x,
+                const row_layout& x_rows, float* y, const row_layout& y_rows,
+                const epilogue_codes& codes, void* workspace) const {
     const window_band band(w, args.height, rows);
-    args.image = x.from(band.rows.begin, args.width).data;
-    args.image_stride = x.stride;
+    args.image_stride = x_rows.stride;
     args.height = band.rows.size();
     args.pad_top = band.window.pad_top;
     args.plane_rows = band.window.pad_top + band.rows.size() + band.window.pad_bottom;
     args.out_height = rows.size();
-    args.y = y.from(rows.begin, args.out_width).data;
-    args.y_stride = y.stride;
-    if (args.out.residual != nullptr)
-      args.out.residual += (rows.begin - y.first_row) * args.out_width;
-    args.planes = static_cast<float*>(workspace);
-    kernel_->run(args);
+    args.y_stride = y_rows.stride;
+    const std::size_t at = (rows.begin - y_rows.first_row) * args.out_width;
+    if (args.out.residual != nullptr) args.out.residual += at;
+    run_channels(args, x.from((band.rows.begin - x_rows.first_row) * args.width),
+                 {0, args.channels}, y == nullptr ? nullptr : y + at, codes.from(at), workspace);
   }
 
   [[nodiscard]] std::size_t plane_elements(const depthwise_args& args) const noexcept {
     return 2 * (args.plane_rows * args.stride_w * args.phase + kernel_->width);
   }
 
-  /// Channels whose codes fit the L1 cache with their floats, of x and of y.
+  /// Elements of x or y whose codes fit the L1 cache with their floats.
+  static constexpr std::size_t block_elements = 4096;
+  /// Channels of so many, or of more than that one.
   [[nodiscard]] static std::size_t block_channels(std::size_t area, std::size_t pixels) noexcept {
-    return std::max<std::size_t>(1, 4096 / std::max<std::size_t>({1, area, pixels}));
+    return std::max<std::size_t>(1, block_elements / std::max<std::size_t>({1, area, pixels}));
   }
   [[nodiscard]] std::size_t per_task_bytes(const shape& x, const window_2d& w) const {
     const std::size_t area = x[2] * x[3], pixels = w.out_height(x[2]) * w.out_width(x[3]);
-    const std::size_t block = block_channels(area, pixels);
+    const std::size_t block = std::max({block_elements, area, pixels});  // also of fewer rows
     const std::size_t planes = 2 * (image_arrangement(x, w).plane + kernel_->width);
     return workspace_cursor::aligned(planes * sizeof(float)) +
-           (integer_ ? workspace_cursor::aligned(block * area * sizeof(float)) +
-                           workspace_cursor::aligned(block * area) +
-                           workspace_cursor::aligned(block * pixels * sizeof(float))
+           (integer_ ? 2 * workspace_cursor::aligned(block * sizeof(float)) +
+                           workspace_cursor::aligned(block)
                      : 0);
   }
 
-  /// Channels of an image, before which `image` channels come in x and y.
-  void run_channels(depthwise_args args, layer_input x, range channels, std::size_t image, float* y,
+  /// Channels of an image, or of some rows of it: x and y are of channel 0.
+  void run_channels(depthwise_args args, layer_input x, range channels, float* y,
                     const epilogue_codes& of_y, void* workspace) const {
     workspace_cursor scratch(workspace);
-    const std::size_t area = args.image_stride, pixels = args.y_stride;
     args.planes = scratch.take<float>(plane_elements(args));
     const epilogue out = args.out;
-    const auto run = [&](std::size_t begin, std::size_t count, const float* from,
+    const auto run = [&](std::size_t begin, std::size_t count, const float* from, float* to,
                          const float* scales) {
       args.channels = count;
       args.image = from;
       args.weights = weights_.data() + begin * taps_;
       args.scales = scales;
-      const std::size_t at = (image + begin) * pixels;
-      if (of_y.y == nullptr) args.y = y + at;
+      args.y = to;
       if (out.bias != nullptr) args.out.bias = out.bias + begin;
-      if (out.residual != nullptr) args.out.residual = out.residual + at;
-      if (of_y.residual != nullptr) args.out.residual = args.y;
+      if (of_y.residual != nullptr)
+        args.out.residual = to;
+      else if (out.residual != nullptr)
+        args.out.residual = out.residual + begin * args.y_stride;
       kernel_->run(args);
     };
     if (!integer_)
       return run(channels.begin, channels.end - channels.begin,
-                 x.reals + (image + channels.begin) * area, nullptr);
+                 x.reals + channels.begin * args.image_stride, y + channels.begin * args.y_stride,
+                 nullptr);
 
-    // Codes of y and of the residual go by way of floats in the L1 cache.
+    // Codes of x, and of y and the residual where there are some, go by way of floats in the L1
+    // cache, without gaps between the channels.
     const elementwise_kernels& k = find_elementwise(kernel_->target);
+    const std::size_t area = args.height * args.width, pixels = args.out_height * args.out_width;
     const std::size_t block = block_channels(area, pixels);
     auto* const values = scratch.take<float>(block * area);
     auto* const codes = scratch.take<std::uint8_t>(block * area);
     auto* const reals = scratch.take<float>(block * pixels);
-    if (of_y.y != nullptr) args.y = reals;
-    const block_scale q = x.codes != nullptr ? *fixed_
-                                             : image_codes(k, weights_.size() / taps_ * area,
-                                                           x.reals + image * area, fixed_);
+    const block_scale q =
+        fixed_ ? *fixed_ : image_codes(k, weights_.size() / taps_ * area, x.reals, fixed_);
     args.image_scale = q.scale;
+    const std::size_t x_stride = std::exchange(args.image_stride, area), y_stride = args.y_stride;
+    const bool by_way = of_y.any();
+    if (by_way) args.y_stride = pixels;
     for (std::size_t begin = channels.begin, count; begin < channels.end; begin += count) {
       count = std::min(block, channels.end - begin);
-      const std::size_t from = (image + begin) * area, to = (image + begin) * pixels;
-      if (x.codes == nullptr)
-        k.quantize_u8(count * area, x.reals + from, q.scale, q.zero_point, codes);
-      k.dequantize_u8(count * area, x.codes != nullptr ? x.codes + from : codes, 1.0f, q.zero_point,
-                      values);
+      for_runs(begin, count, area, x_stride,
+               [&](std::size_t there, std::size_t here, std::size_t n) {
+                 if (x.codes == nullptr)
+                   k.quantize_u8(n, x.reals + there, q.scale, q.zero_point, codes + here);
+                 k.dequantize_u8(n, x.codes != nullptr ? x.codes + there : codes + here, 1.0f,
+                                 q.zero_point, values + here);
+               });
       if (of_y.residual != nullptr)
-        k.dequantize_u8(count * pixels, of_y.residual + to, of_y.residual_scale,
-                        of_y.residual_zero_point, of_y.y != nullptr ? reals : y + to);
-      run(begin, count, values, scales_.data() + begin);
-      if (of_y.y != nullptr)
-        k.quantize_u8(count * pixels, reals, of_y.y_scale, of_y.y_zero_point, of_y.y + to);
+        for_runs(begin, count, pixels, y_stride,
+                 [&](std::size_t there, std::size_t here, std::size_t n) {
+                   k.dequantize_u8(n, of_y.residual + there, of_y.residual_scale,
+                                   of_y.residual_zero_point, reals + here);
+                 });
+      run(begin, count, values, by_way ? reals : y + begin * y_stride, scales_.data() + begin);
+      if (by_way)
+        for_runs(begin, count, pixels, y_stride,
+                 [&](std::size_t there, std::size_t here, std::size_t n) {
+                   if (of_y.y != nullptr)
+                     k.quantize_u8(n, reals + here, of_y.y_scale, of_y.y_zero_point,
+                                   of_y.y + there);
+                   else
+                     std::copy_n(reals + here, n, y + there);
+                 });
     }
+  }
+
+  /// f(where elements are, where they come in a block without gaps, how many) for channels that are
+  /// `stride` apart.
+  template <class Function>
+  static void for_runs(std::size_t begin, std::size_t count, std::size_t elements,
+                       std::size_t stride, const Function& f) {
+    if (elements == stride) return f(begin * stride, 0, count * elements);
+    for (std::size_t c = 0; c < count; ++c) f((begin + c) * stride, c * elements, elements);
   }
 
   const depthwise_kernel* kernel_;

@@ -36,6 +36,10 @@ struct layer_input {
   const std::uint8_t* codes = nullptr;
   constexpr layer_input(const float* x) noexcept : reals(x) {}
   constexpr layer_input(const std::uint8_t* x) noexcept : codes(x) {}
+  /// From element `begin` on.
+  [[nodiscard]] constexpr layer_input from(std::size_t begin) const noexcept {
+    return codes != nullptr ? layer_input(codes + begin) : layer_input(reals + begin);
+  }
 };
 
 /// The activations of one product as the integer kernels want them: per row (M, K) or, for an

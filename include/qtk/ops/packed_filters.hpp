@@ -17,13 +17,14 @@ class packed_filters {
  public:
   packed_filters() = default;
 
+  /// `taps`: those of the window, for images that conv_kernel::spread spreads out.
   /// qtk::error for another rank than 2, for integer products of floats, for codes that are more
   /// than 8 bits away from their zero point, and for more of K under one scale than int32 sums.
   template <storage_format F>
   requires weight_format<std::remove_const_t<F>>
   explicit packed_filters(tensor_view<F> w,
                           compute how = packed_weights::default_compute<std::remove_const_t<F>>(),
-                          isa target = active_isa())
+                          isa target = active_isa(), std::size_t taps = 1)
       : kernel_(&find_conv(how == compute::integer ? conv_op::int8 : conv_op::f32, target)) {
     QTK_CHECK(w.shape().rank() == 2, "packed_filters", "weights ", w.shape(), " are not (O, K)");
     O_ = w.shape()[0];
@@ -39,6 +40,11 @@ class packed_filters {
       const row_scales q(*w.quantization(), w.shape());
       group_size_ = q.group_size;
       check_exact(group_size_, "packed_filters");
+      if (kernel_->spread != nullptr && taps > 1 && group_size_ == K_ &&
+          K_ % (taps * kernel_->kr) == 0) {
+        taps_ = taps;
+        step_channels_ = kernel_->kr;
+      }
       const std::vector<std::int8_t> codes = centered_codes(w, q);
       pack({.O = O_,
             .K = K_,
@@ -51,13 +57,17 @@ class packed_filters {
   }
   template <weight_format F>
   explicit packed_filters(const tensor<F>& w, compute how = packed_weights::default_compute<F>(),
-                          isa target = active_isa())
-      : packed_filters(w.view(), how, target) {}
+                          isa target = active_isa(), std::size_t taps = 1)
+      : packed_filters(w.view(), how, target, taps) {}
 
   std::size_t O() const noexcept { return O_; }
   std::size_t K() const noexcept { return K_; }
   /// Elements of K that share a scale: K itself per channel.
   std::size_t group_size() const noexcept { return group_size_; }
+  /// K is packed as (channels / step_channels, taps, step_channels): more than 1 are the kernel's
+  /// kr, for images that are spread out.
+  std::size_t step_channels() const noexcept { return step_channels_; }
+  std::size_t taps() const noexcept { return taps_; }
   const conv_kernel& kernel() const noexcept { return *kernel_; }
   const void* data() const noexcept { return storage_.data(); }
   std::size_t size_bytes() const noexcept { return storage_.size_bytes(); }
@@ -71,24 +81,27 @@ class packed_filters {
     kernel_->pack(filters, storage_.data());
   }
 
-  /// code - zero_point.
+  /// code - zero_point, along K as it is packed.
   template <class F>
-  static std::vector<std::int8_t> centered_codes(tensor_view<F> w, const row_scales& q) {
+  std::vector<std::int8_t> centered_codes(tensor_view<F> w, const row_scales& q) const {
     const std::size_t O = w.shape()[0], K = w.shape()[1], groups = ceil_div(K, q.group_size);
-    std::vector<std::int8_t> codes;
-    codes.reserve(O * K);
+    std::vector<std::int8_t> codes(O * K);
+    std::vector<std::size_t> order(K);
+    for (std::size_t c = 0, k = 0; k < K; ++c)
+      for (std::size_t tap = 0; tap < taps_; ++tap, ++k)
+        order[k] = (c / step_channels_ * taps_ + tap) * step_channels_ + c % step_channels_;
     for (std::size_t o = 0; o < O; ++o)
       for (std::size_t k = 0; k < K; ++k) {
         const std::size_t group = o * groups + k / q.group_size;
         const int code = w.at(o, k) - (q.zero_points.empty() ? 0 : q.zero_points[group]);
         QTK_CHECK(code >= -128 && code <= 127, "packed_filters", "code (", o, ", ", k, ") is ",
                   code, " away from its zero point");
-        codes.push_back(static_cast<std::int8_t>(code));
+        codes[o * K + order[k]] = static_cast<std::int8_t>(code);
       }
     return codes;
   }
 
-  std::size_t O_ = 0, K_ = 0, group_size_ = 0;
+  std::size_t O_ = 0, K_ = 0, group_size_ = 0, taps_ = 1, step_channels_ = 1;
   const conv_kernel* kernel_ = nullptr;
   buffer storage_;
 };

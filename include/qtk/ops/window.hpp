@@ -38,19 +38,12 @@ struct row_range {
   [[nodiscard]] constexpr std::size_t size() const noexcept { return end - begin; }
 };
 
-/// Rows of an image where they are: row r >= first_row of channel c begins at
-/// data[c * stride + (r - first_row) * width].
-template <class T>
-struct image_rows {
-  T* data = nullptr;
+/// Where rows of an image are: row r >= first_row of channel c begins c * stride + (r - first_row)
+/// * width elements after the first.
+struct row_layout {
   std::size_t first_row = 0;
-  std::size_t stride = 0;  // elements from one channel to the next
-  std::size_t size = 0;    // elements of `data` that may be read
-
-  [[nodiscard]] image_rows from(std::size_t row, std::size_t width) const noexcept {
-    const std::size_t skip = (row - first_row) * width;
-    return {data + skip, row, stride, size - skip};
-  }
+  std::size_t stride = 0;
+  std::size_t size = 0;  // elements that may be read
 };
 
 /// Some output rows of a window over an image, as those of a smaller image: the rows that it reads,

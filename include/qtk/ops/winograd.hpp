@@ -114,16 +114,16 @@ class winograd_layer {
 
   /// As conv2d::run_band(): rows.begin is even.
   void run_band(const shape& x_shape, const shape& y_shape, const window_2d& w, row_range rows,
-                image_rows<const float> x, image_rows<float> y, const epilogue& out,
-                void* workspace) const {
+                const float* x, const row_layout& x_rows, float* y, const row_layout& y_rows,
+                const epilogue& out, void* workspace) const {
     const window_band band(w, x_shape[2], rows);
-    const std::size_t at = (rows.begin - y.first_row) * y_shape[3];
+    const std::size_t at = (rows.begin - y_rows.first_row) * y_shape[3];
     winograd_args args =
         arguments(band.window, band.rows.size(), x_shape[3], rows.size(), y_shape[3], out);
-    args.image = x.from(band.rows.begin, x_shape[3]).data;
-    args.image_stride = x.stride;
-    args.y = y.data + at;
-    args.y_stride = y.stride;
+    args.image = x + (band.rows.begin - x_rows.first_row) * x_shape[3];
+    args.image_stride = x_rows.stride;
+    args.y = y + at;
+    args.y_stride = y_rows.stride;
     if (out.residual != nullptr) args.out.residual += at;
     args.workspace = workspace;
     run_groups(args);

@@ -45,8 +45,16 @@ class layer_codes {
     return round_up(quantizes_residual_ ? elements_ : biases_ * sizeof(float), buffer_alignment);
   }
 
+  bool reads_codes() const noexcept { return reads_; }
+  /// Whether of() may be asked for a part of the output alone.
+  bool by_parts() const noexcept { return !quantizes_residual_; }
+
+  [[nodiscard]] layer_input input(const std::byte* x) const noexcept {
+    return reads_ ? layer_input(reinterpret_cast<const std::uint8_t*>(x))
+                  : layer_input(reinterpret_cast<const float*>(x));
+  }
   [[nodiscard]] layer_input input(const node_buffers& io) const noexcept {
-    return reads_ ? layer_input(io.in<std::uint8_t>(0)) : layer_input(io.in<float>(0));
+    return input(io.inputs[0]);
   }
   /// Gives the bias and what is float to `e`, what is codes to the result.
   [[nodiscard]] epilogue_codes of(const node_buffers& io, epilogue& e) const {

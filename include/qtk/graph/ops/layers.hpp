@@ -31,9 +31,10 @@ namespace qtk::inline QTK_ABI::graph_ops {
 }
 
 /// The weights (N, K) of a layer, cut into `groups` equal runs of rows and packed. Scales are cut
-/// with their rows; with one scale for the whole tensor each part keeps it.
-template <class Packed>
-[[nodiscard]] std::vector<Packed> pack(const op_context& ctx, std::size_t groups) {
+/// with their rows; with one scale for the whole tensor each part keeps it. `more`: arguments of
+/// Packed.
+template <class Packed, class... More>
+[[nodiscard]] std::vector<Packed> pack(const op_context& ctx, std::size_t groups, More... more) {
   const any_tensor* w = ctx.constant(1);
   QTK_CHECK(w != nullptr, ctx.node().label(), "weights must be constant");
   const compute how = ctx.node().text("compute", "") == "int8" ? compute::integer : compute::real;
@@ -55,7 +56,7 @@ template <class Packed>
         }
         const tensor_view<const F> part(t.view().row(g * rows), {rows, t.cols()},
                                         F::quantized ? &q : nullptr);
-        parts.emplace_back(part, how, ctx.target());
+        parts.emplace_back(part, how, ctx.target(), more...);
       }
     } else {
       ctx.reject(cat("weights of ", name(F::id), " are not supported"));
@@ -132,27 +133,35 @@ inline bound_node bind_linear(const op_context& ctx) {
 /// Rows of qtk.Conv on their own, where its kernel can: of images that threads would share by
 /// pixels, as conv2d does unless there are more filters.
 [[nodiscard]] inline std::shared_ptr<const row_bands> conv_bands(
-    const op_context& ctx, const std::shared_ptr<const conv2d>& layer, const shape& x,
-    const shape& y) {
+    const op_context& ctx, const std::shared_ptr<const conv2d>& layer, const layer_codes& codes,
+    const shape& x, const shape& y) {
   const window_2d& w = layer->window();
-  const std::size_t reach = window_band::reach(w);
-  if (!layer->runs_in_bands(x) || y[1] > y[2] * y[3] || w.pad_top >= reach || w.pad_bottom >= reach)
+  const std::size_t reach = window_band::reach(w), scratch = codes.scratch_bytes();
+  if (!layer->runs_in_bands(x, codes.reads_codes()) || !codes.by_parts() || y[1] > y[2] * y[3] ||
+      w.pad_top >= reach || w.pad_bottom >= reach)
     return nullptr;
   return std::make_shared<const row_bands>(row_bands{
       .window = w,
       .unit = layer->band_unit(x),
       .whole = ctx.has(3),
-      .workspace_bytes = [layer,
-                          x](std::size_t rows) { return layer->band_workspace_bytes(x, rows); },
+      .workspace_bytes =
+          [layer, x, scratch](std::size_t rows) {
+            return scratch + layer->band_workspace_bytes(x, rows);
+          },
       .run =
-          [layer, x, image_size = y[1] * y[2] * y[3], out = fused_epilogue(ctx.node())](
-              const node_buffers& io, std::size_t image, row_range rows,
-              image_rows<const float> from, image_rows<float> to, std::byte* workspace) {
+          [layer, x, codes, scratch, elements = y[1] * y[2] * y[3],
+           out = fused_epilogue(ctx.node())](const node_buffers& io, std::size_t image,
+                                             row_range rows, const std::byte* from,
+                                             const row_layout& x_rows, std::byte* to,
+                                             const row_layout& y_rows, std::byte* workspace) {
+            node_buffers own = io;
+            own.workspace = workspace;
             epilogue e = out;
-            e.bias = io.in<float>(2);
-            e.residual = io.in<float>(3);
-            if (e.residual != nullptr) e.residual += image * image_size;
-            layer->run_band(x, rows, from, to, e, workspace);
+            epilogue_codes c = codes.of(own, e).from(image * elements);
+            if (e.residual != nullptr) e.residual += image * elements;
+            if (c.y != nullptr) c.y = reinterpret_cast<std::uint8_t*>(to);
+            layer->run_band(x, rows, codes.input(from), x_rows, reinterpret_cast<float*>(to),
+                            y_rows, e, workspace + scratch, c);
           },
   });
 }
@@ -173,8 +182,10 @@ inline bound_node bind_conv(const op_context& ctx) {
   check_epilogue(ctx, w[0], y);
   const layer_codes codes(ctx, y.elements());
   if (ctx.types_only()) return {.outputs = {{codes.result(), y}}, .run = {}};
+  const std::size_t taps = window.kernel_h * window.kernel_w;
   const auto filters = ctx.once<std::vector<packed_filters>>(
-      packed_name(ctx, groups), [&] { return pack<packed_filters>(ctx, groups); });
+      cat(packed_name(ctx, groups), " ", taps),
+      [&] { return pack<packed_filters>(ctx, groups, taps); });
   std::shared_ptr<const winograd_filters> winograd;
   if (winograd_filters::serve(*filters, window))
     winograd = ctx.once<winograd_filters>(cat("winograd ", packed_name(ctx, groups)),
@@ -202,7 +213,7 @@ inline bound_node bind_conv(const op_context& ctx) {
       .bytes = layer_bytes(ctx, layer->packed_bytes(), {codes.result(), y}),
       .kernel = kernel_label(layer->kernel(x)),
       .integer = n.text("compute", "") == "int8",
-      .bands = codes.x() ? nullptr : conv_bands(ctx, layer, x, y),
+      .bands = conv_bands(ctx, layer, codes, x, y),
   };
 }
 

@@ -79,12 +79,15 @@ struct conv_parts {
                      const epilogue_codes& codes) noexcept {
     const bool plain =
         f.residual == nullptr && codes.residual == nullptr && f.out->act != activation::leaky_relu;
-    if (codes.y != nullptr)
-      plain ? finish_rows<Sum, true, true>(f, columns, codes)
-            : finish_rows<Sum, false, true>(f, columns, codes);
+    if (codes.y == nullptr)
+      plain ? finish_rows<Sum, true>(f, columns, codes)
+            : finish_rows<Sum, false>(f, columns, codes);
+    else if (codes.y_scale == 1.0f)
+      plain ? finish_codes<Sum, true, true>(f, columns, codes)
+            : finish_codes<Sum, false, true>(f, columns, codes);
     else
-      plain ? finish_rows<Sum, true, false>(f, columns, codes)
-            : finish_rows<Sum, false, false>(f, columns, codes);
+      plain ? finish_codes<Sum, true, false>(f, columns, codes)
+            : finish_codes<Sum, false, false>(f, columns, codes);
   }
 
  private:
@@ -92,43 +95,44 @@ struct conv_parts {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }
 
-  /// quantize() of quantize_body.inl, 32 codes at a time.
+  /// quantize() of quantize_body.inl, two rows of 32 codes at a time. `Rounds`: of scale 1.
+  template <bool Rounds>
   class code_writer {
    public:
     explicit code_writer(const epilogue_codes& codes) noexcept
-        : rounds_(codes.y_scale == 1.0f),
-          divides_(codes.y_scale < 0x1p-100f || codes.y_scale > 0x1p100f),
+        : divides_(codes.y_scale < 0x1p-100f || codes.y_scale > 0x1p100f),
           scale_(simd::set1(codes.y_scale)),
           inverse_(simd::set1(1.0f / codes.y_scale)),
           zero_(_mm512_set1_epi16(static_cast<std::int16_t>(codes.y_zero_point))) {}
-    /// What is larger has the largest code, whatever the zero point.
-    [[nodiscard]] static float most(const epilogue_codes& codes) noexcept {
-      return codes.y == nullptr ? __builtin_inff() : 512.0f * codes.y_scale;
-    }
-    /// Codes of `count` floats, 32 at most and none above most(), of which `b` are those from the
-    /// sixteenth on.
-    void operator()(std::uint8_t* y, std::size_t count, simd::f32 a, simd::f32 b) const noexcept {
-      const simd::i32 ab = _mm512_adds_epi16(_mm512_packs_epi32(round(a), round(b)), zero_);
-      const simd::i32 order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 0, 0, 0, 0, 0, 0, 0, 0);
-      const __m256i codes =
-          _mm512_castsi512_si256(_mm512_permutexvar_epi32(order, _mm512_packus_epi16(ab, ab)));
-      if (count == 32) {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), codes);
-      } else {
-        alignas(32) std::uint8_t all[32];
-        _mm256_store_si256(reinterpret_cast<__m256i*>(all), codes);
-        if (count >= 16) std::memcpy(y, all, 16);
-        for (std::size_t i = count & 16; i < count; ++i) y[i] = all[i];
-      }
+    /// Codes of `count` floats of each row, 32 at most and none above row_finish has them: 16 and
+    /// the others.
+    QTK_ALWAYS_INLINE void operator()(std::uint8_t* const (&y)[2], std::size_t count,
+                                      const simd::f32 (&x)[2][2]) const noexcept {
+      const simd::i32 order =
+          _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+      const simd::i32 codes = _mm512_permutexvar_epi32(
+          order, _mm512_packus_epi16(words(x[0][0], x[0][1]), words(x[1][0], x[1][1])));
+      store(y[0], count, _mm512_castsi512_si256(codes));
+      store(y[1], count, _mm512_extracti64x4_epi64(codes, 1));
     }
 
    private:
+    simd::i32 words(simd::f32 a, simd::f32 b) const noexcept {
+      return _mm512_adds_epi16(_mm512_packs_epi32(round(a), round(b)), zero_);
+    }
     simd::i32 round(simd::f32 x) const noexcept {
-      return simd::round(rounds_    ? x
+      return simd::round(Rounds     ? x
                          : divides_ ? simd::div(x, scale_)
                                     : simd::quotient(x, scale_, inverse_));
     }
-    bool rounds_, divides_;
+    QTK_ALWAYS_INLINE static void store(std::uint8_t* y, std::size_t count,
+                                        __m256i codes) noexcept {
+      if (count == 32)
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(y), codes);
+      else
+        _mm256_mask_storeu_epi8(y, (1u << count) - 1, codes);
+    }
+    bool divides_;
     simd::f32 scale_, inverse_;
     simd::i32 zero_;
   };
@@ -138,15 +142,15 @@ struct conv_parts {
   class row_finish {
    public:
     row_finish(const gemm_finish<Sum>& f, const epilogue_codes& codes) noexcept
-        : clamp_(clamp_of(*f.out)),
-          leaky_(f.out->act == activation::leaky_relu),
-          lo_(simd::set1(clamp_.lo)),
-          hi_(simd::min(simd::set1(clamp_.hi), simd::set1(code_writer::most(codes)))),
+        : leaky_(f.out->act == activation::leaky_relu),
+          lo_(simd::set1(clamp_of(*f.out).lo)),
+          hi_(simd::min(simd::set1(clamp_of(*f.out).hi), simd::set1(most(codes)))),
           alpha_(simd::set1(f.out->alpha)),
           residual_scale_(simd::set1(codes.residual_scale)),
           residual_zero_(simd::set1(codes.residual_zero_point)) {}
 
-    void begin(const gemm_finish<Sum>& f, const epilogue_codes& codes, std::size_t i) noexcept {
+    QTK_ALWAYS_INLINE void begin(const gemm_finish<Sum>& f, const epilogue_codes& codes,
+                                 std::size_t i) noexcept {
       sums_ = f.sums + i * f.sums_stride;
       residual_ = f.residual == nullptr ? nullptr : f.residual + i * f.residual_stride;
       residual_codes_ =
@@ -167,9 +171,9 @@ struct conv_parts {
       if (!Plain && residual_ != nullptr)
         x = simd::add(x, _mm512_maskz_loadu_ps(mask, residual_ + j));
       if (!Plain && residual_codes_ != nullptr) {
-        const __m128i r = mask == 0xffff ? load128(residual_codes_ + j)
-                                         : _mm_maskz_loadu_epi8(mask, residual_codes_ + j);
-        const simd::i32 centered = simd::sub(_mm512_cvtepu8_epi32(r), residual_zero_);
+        const __m128i codes = mask == 0xffff ? load128(residual_codes_ + j)
+                                             : _mm_maskz_loadu_epi8(mask, residual_codes_ + j);
+        const simd::i32 centered = simd::sub(_mm512_cvtepu8_epi32(codes), residual_zero_);
         x = simd::add(x, simd::rounded(simd::mul(simd::to_f32(centered), residual_scale_)));
       }
       return simd::min(hi_, !Plain && leaky_ ? simd::select_negative(x, simd::mul(alpha_, x), x)
@@ -177,7 +181,11 @@ struct conv_parts {
     }
 
    private:
-    clamp_bounds clamp_;
+    /// What is larger has the largest code, whatever the zero point.
+    [[nodiscard]] static float most(const epilogue_codes& codes) noexcept {
+      return codes.y == nullptr ? __builtin_inff() : 512.0f * codes.y_scale;
+    }
+
     bool leaky_;
     simd::f32 lo_, hi_, alpha_, residual_scale_, scale_, bias_;
     simd::i32 residual_zero_, offset_;
@@ -190,31 +198,41 @@ struct conv_parts {
     return static_cast<__mmask16>((1u << (n < simd::width ? n : simd::width)) - 1);
   }
 
-  template <class Sum, bool Plain, bool Codes>
+  // Of both, `given` is copied: a store of a vector may alias what is behind a reference.
+
+  template <class Sum, bool Plain>
   static void finish_rows(const gemm_finish<Sum>& given, std::size_t columns,
                           const epilogue_codes& codes) noexcept {
-    const gemm_finish<Sum> f = given;  // a store of a vector may alias what is behind a reference
-    const epilogue_codes c = codes;
-    row_finish<Sum, Plain> row(f, c);
-    if constexpr (Codes) {
-      const code_writer write(c);
-      for (std::size_t i = 0; i < f.rows; ++i) {
-        row.begin(f, c, i);
-        std::uint8_t* const y = c.y + i * f.y_stride;
-        for (std::size_t j = 0; j < columns; j += 2 * simd::width) {
-          const std::size_t left = columns - j < 32 ? columns - j : 32;
-          const simd::f32 a = row(j, first(left));
-          write(y + j, left, a, left > simd::width ? row(j + 16, first(left - 16)) : a);
-        }
+    const gemm_finish<Sum> f = given;
+    row_finish<Sum, Plain> row(f, codes);
+    for (std::size_t i = 0; i < f.rows; ++i) {
+      row.begin(f, codes, i);
+      float* const y = f.y + i * f.y_stride;
+      for (std::size_t j = 0; j < columns; j += simd::width) {
+        const __mmask16 mask = first(columns - j);
+        _mm512_mask_storeu_ps(y + j, mask, row(j, mask));
       }
-    } else {
-      for (std::size_t i = 0; i < f.rows; ++i) {
-        row.begin(f, c, i);
-        float* const y = f.y + i * f.y_stride;
-        for (std::size_t j = 0; j < columns; j += simd::width) {
-          const __mmask16 mask = first(columns - j);
-          _mm512_mask_storeu_ps(y + j, mask, row(j, mask));
-        }
+    }
+  }
+
+  template <class Sum, bool Plain, bool Rounds>
+  static void finish_codes(const gemm_finish<Sum>& given, std::size_t columns,
+                           const epilogue_codes& codes) noexcept {
+    const gemm_finish<Sum> f = given;
+    const epilogue_codes c = codes;
+    const code_writer<Rounds> write(c);
+    row_finish<Sum, Plain> row(f, c), next = row;
+    for (std::size_t i = 0; i < f.rows; i += 2) {
+      const std::size_t other = i + 1 < f.rows ? i + 1 : i;  // the last one twice
+      row.begin(f, c, i);
+      next.begin(f, c, other);
+      std::uint8_t* const y[2] = {c.y + i * f.y_stride, c.y + other * f.y_stride};
+      for (std::size_t j = 0, n; j < columns; j += n) {
+        n = columns - j < 32 ? columns - j : 32;
+        const std::size_t half = n > simd::width ? simd::width : 0;
+        const __mmask16 a = first(n), b = first(n - half);
+        write({y[0] + j, y[1] + j}, n,
+              {{row(j, a), row(j + half, b)}, {next(j, a), next(j + half, b)}});
       }
     }
   }

@@ -39,29 +39,57 @@ struct gemm_12x32c4 {
     fetch_stream fetch = t.fetch;
     for (std::size_t k = 0; k < t.k; k += kr, a += kr * Rows, b += kr * nr) {
       fetch.template advance<Panels, kr * nr>();
-      __m512i w[Panels];
-      QTK_UNROLL
-      for (std::size_t j = 0; j < Panels; ++j) w[j] = _mm512_loadu_si512(b + j * t.panel_bytes);
-      QTK_UNROLL
-      for (std::size_t i = 0; i < Rows; ++i) {
-        const __m512i x = broadcast4(a + i * kr);
-        QTK_UNROLL
-        for (std::size_t j = 0; j < Panels; ++j)
-          acc[i][j] = signed_rows ? _mm512_dpbusd_epi32(acc[i][j], w[j], x)
-                                  : _mm512_dpbusd_epi32(acc[i][j], x, w[j]);
-      }
+      step<Rows, Panels>(a, b, t.panel_bytes, acc);
     }
+    store<Rows, Panels>(acc, t.c);
+  }
+
+  /// The same where nothing is packed: step k of panel 0 is the image, in pixels of kr codes, from
+  /// t.offsets[k / kr] on, and the panels are neighbors in it.
+  template <std::size_t Rows, std::size_t Panels>
+  static void run_rows(const gemm_tile<A, std::int32_t>& t) {
+    __m512i acc[Rows][Panels];
     QTK_UNROLL
     for (std::size_t i = 0; i < Rows; ++i) {
       QTK_UNROLL
-      for (std::size_t j = 0; j < Panels; ++j)
-        _mm512_storeu_si512(t.c + (i * Panels + j) * nr, acc[i][j]);
+      for (std::size_t j = 0; j < Panels; ++j) acc[i][j] = _mm512_setzero_si512();
     }
+    const A* a = t.a;
+    const std::size_t* offset = t.offsets;
+    for (std::size_t k = 0; k < t.k; k += kr, a += kr * Rows, ++offset)
+      step<Rows, Panels>(a, t.b + *offset * kr, kr * nr, acc);
+    store<Rows, Panels>(acc, t.c);
   }
 
   template <class Sum>
   static void finish(const gemm_finish<Sum>& f) {
     gemm_finish_run<simd, nr>(f);
+  }
+
+ private:
+  template <std::size_t Rows, std::size_t Panels>
+  QTK_ALWAYS_INLINE static void step(const A* a, const std::byte* b, std::size_t panel_bytes,
+                                     __m512i (&acc)[Rows][Panels]) {
+    __m512i w[Panels];
+    QTK_UNROLL
+    for (std::size_t j = 0; j < Panels; ++j) w[j] = _mm512_loadu_si512(b + j * panel_bytes);
+    QTK_UNROLL
+    for (std::size_t i = 0; i < Rows; ++i) {
+      const __m512i x = broadcast4(a + i * kr);
+      QTK_UNROLL
+      for (std::size_t j = 0; j < Panels; ++j)
+        acc[i][j] = signed_rows ? _mm512_dpbusd_epi32(acc[i][j], w[j], x)
+                                : _mm512_dpbusd_epi32(acc[i][j], x, w[j]);
+    }
+  }
+  template <std::size_t Rows, std::size_t Panels>
+  QTK_ALWAYS_INLINE static void store(const __m512i (&acc)[Rows][Panels], std::int32_t* c) {
+    QTK_UNROLL
+    for (std::size_t i = 0; i < Rows; ++i) {
+      QTK_UNROLL
+      for (std::size_t j = 0; j < Panels; ++j)
+        _mm512_storeu_si512(c + (i * Panels + j) * nr, acc[i][j]);
+    }
   }
 };
 
