@@ -132,6 +132,8 @@ class conv_driver {
     const auto* const base = static_cast<const std::byte*>(args.filters);
     tiles_ = reinterpret_cast<const a_packed*>(base + layout.tiles_offset());
     panels_ = static_cast<std::byte*>(args.workspace) + 2 * layout.numbers_bytes();
+    tile_.offsets = args.offsets;
+    tile_.panel_bytes = panel_bytes(layout);
     if constexpr (integer) set_numbers(base + sizeof(typename layout_type::prefix));
   }
 
@@ -239,41 +241,39 @@ class conv_driver {
     const a_packed* const a = tiles_ + first * layout_.packed_k;
     const std::size_t width = count == 1 ? 0 : layout_.tiles.count > 1 ? 1 : 2;
     auto microkernel = microkernels<Kernel, mr>[width][rows - 1];
-    const std::size_t* offsets = nullptr;
+    const bool in_place = unpacked && panels == nullptr;
     if constexpr (unpacked)
-      if (panels == nullptr) {
+      if (in_place) {
         microkernel = microkernels<unpacked_kernel<Kernel>, mr>[width][rows - 1];
         panels = reinterpret_cast<const std::byte*>(static_cast<const float*>(args_.image) + pixel);
-        offsets = args_.offsets;
       }
-    for (std::size_t i = 0; i < rows; ++i) {
-      // What is stored last may be far away: fetched while the tile is computed.
-      const std::size_t at = (first + i) * args_.y_stride + pixel;
-      if (args_.codes.y != nullptr)
-        for (std::size_t j = 0; j < count * nr; j += 64)
-          __builtin_prefetch(args_.codes.y + at + j, 1);
-      else
-        for (std::size_t j = 0; j < count * nr; j += 16) __builtin_prefetch(args_.y + at + j, 1);
-    }
     alignas(64) sum_type sums[max_tile_sums<Kernel>];
-    gemm_tile<a_packed, sum_type> tile{
-        .offsets = offsets, .panel_bytes = panel_bytes(layout_), .c = sums};
+    tile_.c = sums;
+    tile_.finish = nullptr;
+    const std::size_t columns = std::min(count * nr, args_.pixel_end - pixel);
     if (layout_.groups == 1) {
-      tile.a = a;
-      tile.b = panels;
-      tile.k = layout_.packed_k;
-      microkernel(tile);
+      tile_.a = a;
+      tile_.b = panels;
+      tile_.k = layout_.packed_k;
       set_rows(finish_, sums, rows, count);
       if constexpr (integer) set_group(finish_, first);
-      store(finish_, first, pixel, std::min(count * nr, args_.pixel_end - pixel));
+      if (in_place && columns == count * nr) {
+        set_place(finish_, first, pixel);
+        tile_.finish = &finish_;
+        return microkernel(tile_);
+      }
+      prefetch(first, rows, pixel, count);
+      microkernel(tile_);
+      store(finish_, first, pixel, columns);
     } else if constexpr (integer) {
+      prefetch(first, rows, pixel, count);
       alignas(64) float total[max_tile_sums<Kernel>];
       for (std::size_t g = 0; g < layout_.groups; ++g) {
         const std::size_t k = g * layout_.group_k;
-        tile.a = a + k * rows;
-        tile.b = panels + k * nr;
-        tile.k = std::min(layout_.group_k, layout_.packed_k - k);
-        microkernel(tile);
+        tile_.a = a + k * rows;
+        tile_.b = panels + k * nr;
+        tile_.k = std::min(layout_.group_k, layout_.packed_k - k);
+        microkernel(tile_);
         set_rows(finish_, sums, rows, count);
         set_group(finish_, g * layout_.tiles.rows + first);
         static constexpr epilogue add_only{};
@@ -286,7 +286,20 @@ class conv_driver {
         }
       }
       set_rows(finish_total_, total, rows, count);
-      store(finish_total_, first, pixel, std::min(count * nr, args_.pixel_end - pixel));
+      store(finish_total_, first, pixel, columns);
+    }
+  }
+
+  /// What a tile is stored to may be far away: fetched while it is computed.
+  void prefetch(std::size_t first, std::size_t rows, std::size_t pixel,
+                std::size_t panels) const noexcept {
+    for (std::size_t i = 0; i < rows; ++i) {
+      const std::size_t at = (first + i) * args_.y_stride + pixel;
+      if (args_.codes.y != nullptr)
+        for (std::size_t j = 0; j < panels * nr; j += 64)
+          __builtin_prefetch(args_.codes.y + at + j, 1);
+      else
+        for (std::size_t j = 0; j < panels * nr; j += 16) __builtin_prefetch(args_.y + at + j, 1);
     }
   }
 
@@ -305,14 +318,20 @@ class conv_driver {
   }
 
   template <class Sum>
-  void store(gemm_finish<Sum>& f, std::size_t first, std::size_t pixel,
-             std::size_t columns) const noexcept {
+  void set_place(gemm_finish<Sum>& f, std::size_t first, std::size_t pixel) const noexcept {
     const std::size_t at = first * args_.y_stride + pixel;
     f.out = &args_.out;
     f.row_bias = args_.out.bias == nullptr ? nullptr : args_.out.bias + first;
     f.residual = args_.out.residual == nullptr ? nullptr : args_.out.residual + at;
     f.residual_stride = f.y_stride = args_.y_stride;
     f.y = args_.codes.y != nullptr ? nullptr : args_.y + at;
+  }
+
+  template <class Sum>
+  void store(gemm_finish<Sum>& f, std::size_t first, std::size_t pixel,
+             std::size_t columns) const noexcept {
+    const std::size_t at = first * args_.y_stride + pixel;
+    set_place(f, first, pixel);
     if constexpr (requires { Parts::finish(f, columns, args_.codes); })
       Parts::finish(f, columns, args_.codes.from(at));
     else if (args_.codes.any())
@@ -377,7 +396,8 @@ class conv_driver {
   const std::int32_t* offsets_ = nullptr;  // likewise
   const a_packed* tiles_;
   std::byte* panels_;
-  // Members, because g++ clears a new one by `rep stos`: 7 % of ResNet-20.
+  // Members, because g++ clears a new one by `rep stos`, 65 cycles each: 7 % of ResNet-20.
+  gemm_tile<a_packed, sum_type> tile_;
   gemm_finish<sum_type> finish_;
   gemm_finish<float> finish_total_;  // of groups
 };

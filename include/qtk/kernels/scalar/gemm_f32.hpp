@@ -88,6 +88,7 @@ struct gemm_f32_4x8 {
       for (std::size_t j = 0; j < nr; ++j)
         for (std::size_t i = 0; i < Rows; ++i)
           t.c[i * nr + j] += t.a[k * Rows + i] * rows[t.offsets[k] + j];
+    if (t.finish != nullptr) finish(*t.finish);
   }
 
   static void round_row(std::size_t n, const float* x, float* out) {
