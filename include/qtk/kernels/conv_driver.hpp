@@ -238,35 +238,42 @@ class conv_driver {
   void run_tile(std::size_t t, const std::byte* panels, std::size_t count,
                 std::size_t pixel) noexcept {
     const std::size_t first = layout_.tiles.begin(t), rows = layout_.tiles.height(t);
+    const std::size_t columns = std::min(count * nr, args_.pixel_end - pixel);
     const a_packed* const a = tiles_ + first * layout_.packed_k;
     const std::size_t width = count == 1 ? 0 : layout_.tiles.count > 1 ? 1 : 2;
     auto microkernel = microkernels<Kernel, mr>[width][rows - 1];
-    const bool in_place = unpacked && panels == nullptr;
-    if constexpr (unpacked)
-      if (in_place) {
-        microkernel = microkernels<unpacked_kernel<Kernel>, mr>[width][rows - 1];
-        panels = reinterpret_cast<const std::byte*>(static_cast<const float*>(args_.image) + pixel);
-      }
     alignas(64) sum_type sums[max_tile_sums<Kernel>];
+    set_rows(finish_, sums, rows, count);
+    tile_.a = a;
+    tile_.b = panels;
+    tile_.k = layout_.packed_k;
     tile_.c = sums;
     tile_.finish = nullptr;
-    const std::size_t columns = std::min(count * nr, args_.pixel_end - pixel);
-    if (layout_.groups == 1) {
-      tile_.a = a;
-      tile_.b = panels;
-      tile_.k = layout_.packed_k;
-      set_rows(finish_, sums, rows, count);
-      if constexpr (integer) set_group(finish_, first);
-      if (in_place && columns == count * nr) {
-        set_place(finish_, first, pixel);
-        tile_.finish = &finish_;
-        return microkernel(tile_);
+    if constexpr (unpacked)
+      if (panels == nullptr) {
+        microkernel = microkernels<unpacked_kernel<Kernel>, mr>[width][rows - 1];
+        tile_.b =
+            reinterpret_cast<const std::byte*>(static_cast<const float*>(args_.image) + pixel);
+        if (columns == count * nr) {
+          set_place(finish_, first, pixel);
+          tile_.finish = &finish_;
+          return microkernel(tile_);
+        }
       }
-      prefetch(first, rows, pixel, count);
+    for (std::size_t i = 0; i < rows; ++i) {
+      // What is stored last may be far away: fetched while the tile is computed.
+      const std::size_t at = (first + i) * args_.y_stride + pixel;
+      if (args_.codes.y != nullptr)
+        for (std::size_t j = 0; j < count * nr; j += 64)
+          __builtin_prefetch(args_.codes.y + at + j, 1);
+      else
+        for (std::size_t j = 0; j < count * nr; j += 16) __builtin_prefetch(args_.y + at + j, 1);
+    }
+    if (layout_.groups == 1) {
       microkernel(tile_);
+      if constexpr (integer) set_group(finish_, first);
       store(finish_, first, pixel, columns);
     } else if constexpr (integer) {
-      prefetch(first, rows, pixel, count);
       alignas(64) float total[max_tile_sums<Kernel>];
       for (std::size_t g = 0; g < layout_.groups; ++g) {
         const std::size_t k = g * layout_.group_k;
@@ -287,19 +294,6 @@ class conv_driver {
       }
       set_rows(finish_total_, total, rows, count);
       store(finish_total_, first, pixel, columns);
-    }
-  }
-
-  /// What a tile is stored to may be far away: fetched while it is computed.
-  void prefetch(std::size_t first, std::size_t rows, std::size_t pixel,
-                std::size_t panels) const noexcept {
-    for (std::size_t i = 0; i < rows; ++i) {
-      const std::size_t at = (first + i) * args_.y_stride + pixel;
-      if (args_.codes.y != nullptr)
-        for (std::size_t j = 0; j < panels * nr; j += 64)
-          __builtin_prefetch(args_.codes.y + at + j, 1);
-      else
-        for (std::size_t j = 0; j < panels * nr; j += 16) __builtin_prefetch(args_.y + at + j, 1);
     }
   }
 

@@ -78,7 +78,8 @@ struct gemm_tile {
   fetch_stream fetch{};                      // weights to be asked for meanwhile
   Sum* c = nullptr;                          // (Rows, Panels * nr)
   bool accumulate = false;
-  /// run_rows: what is done with c, which then needn't be written: all panels at once, a_scales null.
+  /// run_rows: what is done with c, which then needn't be written: all panels at once, a_scales
+  /// null.
   const gemm_finish<Sum>* finish = nullptr;
 };
 
