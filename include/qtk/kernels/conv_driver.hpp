@@ -43,7 +43,8 @@ struct filter_layout : k_layout {
 /// A kernel is what gemm_driver takes, for f32_f32 or u8_s8. Its rows hold int16 and its panels
 /// int8, or its rows int8 and its panels uint8: which of them decides `signed_image`.
 /// `Parts` pack pixels and, if they have finish(), store tiles: see conv_plain.
-/// `Rows`, where the kernel has run_rows, spreads images that needn't be packed; void: it hasn't.
+/// `Rows`, where the kernel has run_rows and finish_rows, spreads images that needn't be packed;
+/// void: it hasn't.
 template <class Kernel, class Parts = conv_plain<Kernel::nr, Kernel::kr>, class Rows = void>
 class conv_driver {
  public:
@@ -134,6 +135,8 @@ class conv_driver {
     panels_ = static_cast<std::byte*>(args.workspace) + 2 * layout.numbers_bytes();
     tile_.offsets = args.offsets;
     tile_.panel_bytes = panel_bytes(layout);
+    tile_.c = sums_;
+    tile_.finish = &finish_;
     if constexpr (integer) set_numbers(base + sizeof(typename layout_type::prefix));
   }
 
@@ -242,23 +245,19 @@ class conv_driver {
     const a_packed* const a = tiles_ + first * layout_.packed_k;
     const std::size_t width = count == 1 ? 0 : layout_.tiles.count > 1 ? 1 : 2;
     auto microkernel = microkernels<Kernel, mr>[width][rows - 1];
-    alignas(64) sum_type sums[max_tile_sums<Kernel>];
-    set_rows(finish_, sums, rows, count);
+    set_rows(finish_, sums_, rows, count);
     tile_.a = a;
     tile_.b = panels;
     tile_.k = layout_.packed_k;
-    tile_.c = sums;
-    tile_.finish = nullptr;
     if constexpr (unpacked)
       if (panels == nullptr) {
-        microkernel = microkernels<unpacked_kernel<Kernel>, mr>[width][rows - 1];
         tile_.b =
             reinterpret_cast<const std::byte*>(static_cast<const float*>(args_.image) + pixel);
-        if (columns == count * nr) {
+        if (columns == count * nr && !args_.codes.any()) {
           set_place(finish_, first, pixel);
-          tile_.finish = &finish_;
-          return microkernel(tile_);
+          return microkernels<finishing_kernel<Kernel>, mr>[width][rows - 1](tile_);
         }
+        microkernel = microkernels<unpacked_kernel<Kernel>, mr>[width][rows - 1];
       }
     for (std::size_t i = 0; i < rows; ++i) {
       // What is stored last may be far away: fetched while the tile is computed.
@@ -281,7 +280,7 @@ class conv_driver {
         tile_.b = panels + k * nr;
         tile_.k = std::min(layout_.group_k, layout_.packed_k - k);
         microkernel(tile_);
-        set_rows(finish_, sums, rows, count);
+        set_rows(finish_, sums_, rows, count);
         set_group(finish_, g * layout_.tiles.rows + first);
         static constexpr epilogue add_only{};
         finish_.out = &add_only;
@@ -394,6 +393,7 @@ class conv_driver {
   gemm_tile<a_packed, sum_type> tile_;
   gemm_finish<sum_type> finish_;
   gemm_finish<float> finish_total_;  // of groups
+  alignas(64) sum_type sums_[max_tile_sums<Kernel>];
 };
 
 /// The entry of `Kernel` in the table.

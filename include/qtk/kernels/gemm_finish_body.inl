@@ -6,7 +6,7 @@ template <class Simd>
 struct finish_constants {
   typename Simd::f32 b_scale, bias;  // of one vector of columns
   typename Simd::i32 column_sums, b_zero_points;
-  typename Simd::f32 lo, hi, alpha;  // of the activation
+  float lo, hi, alpha;  // of the activation
   activation act;
 };
 
@@ -16,9 +16,9 @@ QTK_ALWAYS_INLINE finish_constants<Simd> finish_constants_of(const epilogue& out
   const clamp_bounds clamp = clamp_of(out);
   finish_constants<Simd> c;
   c.act = out.act;
-  c.lo = Simd::set1(clamp.lo);
-  c.hi = Simd::set1(clamp.hi);
-  c.alpha = Simd::set1(out.alpha);
+  c.lo = clamp.lo;
+  c.hi = clamp.hi;
+  c.alpha = out.alpha;
   return c;
 }
 
@@ -44,10 +44,11 @@ QTK_ALWAYS_INLINE void gemm_finish_scaled(const gemm_finish<Sum>& f,
   if (c.act == activation::leaky_relu) {
     QTK_UNROLL
     for (std::size_t r = 0; r < Rows; ++r)
-      x[r] = Simd::select_negative(x[r], Simd::mul(c.alpha, x[r]), x[r]);
+      x[r] = Simd::select_negative(x[r], Simd::mul(Simd::set1(c.alpha), x[r]), x[r]);
   } else if (c.act != activation::none) {
     QTK_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::min(c.hi, Simd::max(c.lo, x[r]));
+    for (std::size_t r = 0; r < Rows; ++r)
+      x[r] = Simd::min(Simd::set1(c.hi), Simd::max(Simd::set1(c.lo), x[r]));
   }
   QTK_UNROLL
   for (std::size_t r = 0; r < Rows; ++r) Simd::store(f.y + (i + r) * f.y_stride + j, x[r]);

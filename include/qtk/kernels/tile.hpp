@@ -78,8 +78,7 @@ struct gemm_tile {
   fetch_stream fetch{};                      // weights to be asked for meanwhile
   Sum* c = nullptr;                          // (Rows, Panels * nr)
   bool accumulate = false;
-  /// run_rows: what is done with c, which then needn't be written: all panels at once, a_scales
-  /// null.
+  /// finish_rows: what becomes of the sums of all panels; c need not be written. No a_scales.
   const gemm_finish<Sum>* finish = nullptr;
 };
 

@@ -88,7 +88,11 @@ struct gemm_f32_4x8 {
       for (std::size_t j = 0; j < nr; ++j)
         for (std::size_t i = 0; i < Rows; ++i)
           t.c[i * nr + j] += t.a[k * Rows + i] * rows[t.offsets[k] + j];
-    if (t.finish != nullptr) finish(*t.finish);
+  }
+  template <std::size_t Rows, std::size_t Panels>
+  static void finish_rows(const gemm_tile<float, float>& t) requires(Op == gemm_op::f32_f32) {
+    run_rows<Rows, Panels>(t);
+    finish(*t.finish);
   }
 
   static void round_row(std::size_t n, const float* x, float* out) {
