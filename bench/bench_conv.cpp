@@ -6,6 +6,7 @@
 // A filter leaves out competitors too. The last lines are the geometric means of qtk's ratios.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <limits>
@@ -29,10 +30,12 @@ class qtk_convolution {
       : x_shape_{batch, s.C, s.size, s.size},
         conv_(pack(type, s),
               {s.kernel, s.kernel, s.stride, s.stride, 1, 1, s.pad, s.pad, s.pad, s.pad}),
-        x_(random_values(x_shape_.elements(), 2)),
-        y_(conv_.output_shape(x_shape_).elements()),
+        x_(x_shape_),
+        y_(conv_.output_shape(x_shape_)),
         workspace_(conv_.workspace_bytes(x_shape_, executor.concurrency())),
-        executor_(executor) {}
+        executor_(executor) {
+    std::ranges::copy(random_values(x_shape_.elements(), 2), x_.data());
+  }
 
   void operator()() const {
     conv_.run(x_shape_, x_.data(), y_.data(), {}, workspace_.data(), executor_);
@@ -58,8 +61,8 @@ class qtk_convolution {
 
   shape x_shape_;
   conv2d conv_;
-  std::vector<float> x_;
-  mutable std::vector<float> y_;
+  tensor<fp32> x_;  // aligned, as those of a session and of oneDNN
+  mutable tensor<fp32> y_;
   mutable buffer workspace_;
   executor_ref executor_;
 };

@@ -25,7 +25,7 @@ struct conv_shape {
   }
 };
 
-/// Layers of ResNet-20 (CIFAR), ResNet-50 and MobileNetV2.
+/// Layers of ResNet-20 (CIFAR), ResNet-50, MobileNetV2, and as of UltraFace (240 x 320).
 inline constexpr conv_shape conv_shapes[] = {
     {"r20-first-3x3-3-16-32", 3, 16, 32, 3, 1, 1},
     {"r20-3x3-16-16-32", 16, 16, 32, 3, 1, 1},
@@ -44,6 +44,11 @@ inline constexpr conv_shape conv_shapes[] = {
     {"mn2-dw3x3s2-96-112", 96, 96, 112, 3, 2, 1, 96},
     {"mn2-dw3x3-192-28", 192, 192, 28, 3, 1, 1, 192},
     {"mn2-dw3x3-960-7", 960, 960, 7, 3, 1, 1, 960},
+    {"uf-first-3x3s2-3-16-280", 3, 16, 280, 3, 2, 1},
+    {"uf-1x1-16-32-140", 16, 32, 140, 1, 1, 0},
+    {"uf-1x1-32-32-70", 32, 32, 70, 1, 1, 0},
+    {"uf-1x1-32-64-35", 32, 64, 35, 1, 1, 0},
+    {"uf-1x1-64-64-35", 64, 64, 35, 1, 1, 0},
 };
 
 enum class conv_type : std::uint8_t { fp32, int8 };

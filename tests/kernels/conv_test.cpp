@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <qtk/kernels/conv.hpp>
 #include <qtk/kernels/reference.hpp>
 #include <random>
@@ -288,6 +289,34 @@ TEST_CASE("a convolution doesn't depend on how its pixels are shared out", "[con
       INFO(kernel.name << " on " << name(target));
       for (const std::size_t share : {1u, 16u, 37u}) CHECK(same_bits(p.run(kernel, share), whole));
     }
+}
+
+TEST_CASE("fp32 tiles finished in registers are those finished by way of memory", "[conv]") {
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const geometry sizes[] = {{0, 1, 35, 1}, {0, 4, 7, 14}, {0, 27, 16, 7}};
+  for (const isa target : isas_under_test())
+    for (geometry g : sizes)
+      for (const std::size_t filters : {1u, 2u, 3u, 5u, 6u, 7u, 12u, 16u, 23u, 32u}) {
+        const conv_kernel* const kernel = own_kernel(conv_op::f32, target);
+        if (kernel == nullptr) continue;
+        g.O = filters;
+        problem p(conv_op::f32, g, 10);  // rows without a gap: read in place
+        p.image[3] = p.residual[7] = nan;
+        p.image[12] = p.bias[filters / 2] = infinity;
+        p.residual[1] = -infinity;
+        p.image[20] = -0.0f;
+        for (const unsigned parts : {0u, 1u, 2u, 3u})
+          for (const activation act :
+               {activation::none, activation::relu, activation::leaky_relu, activation::clip}) {
+            p.out = {.act = act, .alpha = 0.3f, .lo = -0.5f, .hi = 0.25f};
+            if (parts % 2 != 0) p.out.bias = p.bias.data();
+            if (parts / 2 != 0) p.out.residual = p.residual.data();
+            INFO(kernel->name << " on " << name(target) << ", O " << g.O << " K " << g.K << " act "
+                              << static_cast<int>(act) << " parts " << parts);
+            CHECK(same_bits(p.run(*kernel), p.run(*kernel, 5)));  // 5 are no whole panel
+          }
+      }
 }
 
 TEST_CASE("an ISA without a convolution of its own is served by one below", "[conv]") {

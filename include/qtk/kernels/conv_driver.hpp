@@ -43,7 +43,8 @@ struct filter_layout : k_layout {
 /// A kernel is what gemm_driver takes, for f32_f32 or u8_s8. Its rows hold int16 and its panels
 /// int8, or its rows int8 and its panels uint8: which of them decides `signed_image`.
 /// `Parts` pack pixels and, if they have finish(), store tiles: see conv_plain.
-/// `Rows`, where the kernel has run_rows, spreads images that needn't be packed; void: it hasn't.
+/// `Rows`, where the kernel has run_rows and finish_rows, spreads images that needn't be packed;
+/// void: it hasn't.
 template <class Kernel, class Parts = conv_plain<Kernel::nr, Kernel::kr>, class Rows = void>
 class conv_driver {
  public:
@@ -134,6 +135,10 @@ class conv_driver {
     const auto* const base = static_cast<const std::byte*>(args.filters);
     tiles_ = reinterpret_cast<const a_packed*>(base + layout.tiles_offset());
     panels_ = static_cast<std::byte*>(args.workspace) + 2 * layout.numbers_bytes();
+    tile_.offsets = args.offsets;
+    tile_.panel_bytes = panel_bytes(layout);
+    tile_.c = sums_;
+    tile_.finish = &finish_;
     if constexpr (integer) set_numbers(base + sizeof(typename layout_type::prefix));
   }
 
@@ -247,15 +252,23 @@ class conv_driver {
   void run_tile(std::size_t t, const std::byte* panels, std::size_t count,
                 std::size_t pixel) noexcept {
     const std::size_t first = layout_.tiles.begin(t), rows = layout_.tiles.height(t);
+    const std::size_t columns = std::min(count * nr, args_.pixel_end - pixel);
     const a_packed* const a = tiles_ + first * layout_.packed_k;
     const std::size_t width = count == 1 ? 0 : layout_.tiles.count > 1 ? 1 : 2;
     auto microkernel = microkernels<Kernel, mr>[width][rows - 1];
-    const std::size_t* offsets = nullptr;
+    set_rows(finish_, sums_, rows, count);
+    tile_.a = a;
+    tile_.b = panels;
+    tile_.k = layout_.packed_k;
     if constexpr (unpacked)
       if (panels == nullptr) {
+        tile_.b = static_cast<const std::byte*>(args_.image) + pixel * kr * sizeof(pixel_type);
+        if constexpr (!integer)
+          if (columns == count * nr) {
+            set_place(finish_, first, pixel);
+            return microkernels<finishing_kernel<Kernel>, mr>[width][rows - 1](tile_);
+          }
         microkernel = microkernels<unpacked_kernel<Kernel>, mr>[width][rows - 1];
-        panels = static_cast<const std::byte*>(args_.image) + pixel * kr * sizeof(pixel_type);
-        offsets = args_.offsets;
       }
     for (std::size_t i = 0; i < rows; ++i) {
       // What is stored last may be far away: fetched while the tile is computed.
@@ -266,28 +279,19 @@ class conv_driver {
       else
         for (std::size_t j = 0; j < count * nr; j += 16) __builtin_prefetch(args_.y + at + j, 1);
     }
-    gemm_tile<a_packed, sum_type>& tile = tile_;
-    sum_type* const sums = sums_;
-    tile.offsets = offsets;
-    tile.panel_bytes = panel_bytes(layout_);
-    tile.c = sums;
     if (layout_.groups == 1) {
-      tile.a = a;
-      tile.b = panels;
-      tile.k = layout_.packed_k;
-      microkernel(tile);
-      set_rows(finish_, sums, rows, count);
+      microkernel(tile_);
       if constexpr (integer) set_group(finish_, first);
-      store(finish_, first, pixel, std::min(count * nr, args_.pixel_end - pixel));
+      store(finish_, first, pixel, columns);
     } else if constexpr (integer) {
       alignas(64) float total[max_tile_sums<Kernel>];
       for (std::size_t g = 0; g < layout_.groups; ++g) {
         const std::size_t k = g * layout_.group_k;
-        tile.a = a + k * rows;
-        tile.b = panels + k * nr;
-        tile.k = std::min(layout_.group_k, layout_.packed_k - k);
-        microkernel(tile);
-        set_rows(finish_, sums, rows, count);
+        tile_.a = a + k * rows;
+        tile_.b = panels + k * nr;
+        tile_.k = std::min(layout_.group_k, layout_.packed_k - k);
+        microkernel(tile_);
+        set_rows(finish_, sums_, rows, count);
         set_group(finish_, g * layout_.tiles.rows + first);
         static constexpr epilogue add_only{};
         finish_.out = &add_only;
@@ -299,7 +303,7 @@ class conv_driver {
         }
       }
       set_rows(finish_total_, total, rows, count);
-      store(finish_total_, first, pixel, std::min(count * nr, args_.pixel_end - pixel));
+      store(finish_total_, first, pixel, columns);
     }
   }
 
@@ -318,14 +322,20 @@ class conv_driver {
   }
 
   template <class Sum>
-  void store(gemm_finish<Sum>& f, std::size_t first, std::size_t pixel,
-             std::size_t columns) const noexcept {
+  void set_place(gemm_finish<Sum>& f, std::size_t first, std::size_t pixel) const noexcept {
     const std::size_t at = first * args_.y_stride + pixel;
     f.out = &args_.out;
     f.row_bias = args_.out.bias == nullptr ? nullptr : args_.out.bias + first;
     f.residual = args_.out.residual == nullptr ? nullptr : args_.out.residual + at;
     f.residual_stride = f.y_stride = args_.y_stride;
     f.y = args_.codes.y != nullptr ? nullptr : args_.y + at;
+  }
+
+  template <class Sum>
+  void store(gemm_finish<Sum>& f, std::size_t first, std::size_t pixel,
+             std::size_t columns) const noexcept {
+    const std::size_t at = first * args_.y_stride + pixel;
+    set_place(f, first, pixel);
     if constexpr (requires { Parts::finish(f, columns, args_.codes); })
       Parts::finish(f, columns, args_.codes.from(at));
     else if (args_.codes.any())
@@ -390,11 +400,11 @@ class conv_driver {
   const std::int32_t* offsets_ = nullptr;  // likewise
   const a_packed* tiles_;
   std::byte* panels_;
-  // Members, because g++ clears a new one by `rep stos`: 7 % of ResNet-20.
-  alignas(64) sum_type sums_[max_tile_sums<Kernel>];
+  // Members, because g++ clears a new one by `rep stos`, 65 cycles each: 7 % of ResNet-20.
   gemm_tile<a_packed, sum_type> tile_;
   gemm_finish<sum_type> finish_;
   gemm_finish<float> finish_total_;  // of groups
+  alignas(64) sum_type sums_[max_tile_sums<Kernel>];
 };
 
 /// The entry of `Kernel` in the table.

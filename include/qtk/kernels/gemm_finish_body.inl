@@ -6,11 +6,55 @@ template <class Simd>
 struct finish_constants {
   typename Simd::f32 b_scale, bias;  // of one vector of columns
   typename Simd::i32 column_sums, b_zero_points;
-  typename Simd::f32 lo, hi, alpha;  // of the activation
+  float lo, hi, alpha;  // of the activation
   activation act;
 };
 
-/// `Rows` rows of one vector of columns, from (i, j) on: what is absent is asked for once.
+/// Those of the activation; the others are of columns.
+template <class Simd>
+QTK_ALWAYS_INLINE finish_constants<Simd> finish_constants_of(const epilogue& out) {
+  const clamp_bounds clamp = clamp_of(out);
+  finish_constants<Simd> c;
+  c.act = out.act;
+  c.lo = clamp.lo;
+  c.hi = clamp.hi;
+  c.alpha = out.alpha;
+  return c;
+}
+
+/// Scaled sums `x`, `Rows` rows of one vector of columns, to y from (i, j) on: what is absent is
+/// asked for once.
+template <class Simd, std::size_t Rows, class Sum>
+QTK_ALWAYS_INLINE void gemm_finish_scaled(const gemm_finish<Sum>& f,
+                                          const finish_constants<Simd>& c, std::size_t i,
+                                          std::size_t j, typename Simd::f32 (&x)[Rows]) {
+  if (f.bias != nullptr) {
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::add(x[r], c.bias);
+  }
+  if (f.row_bias != nullptr) {
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::add(x[r], Simd::set1(f.row_bias[i + r]));
+  }
+  if (f.residual != nullptr) {
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r)
+      x[r] = Simd::add(x[r], Simd::load(f.residual + (i + r) * f.residual_stride + j));
+  }
+  if (c.act == activation::leaky_relu) {
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r)
+      x[r] = Simd::select_negative(x[r], Simd::mul(Simd::set1(c.alpha), x[r]), x[r]);
+  } else if (c.act != activation::none) {
+    QTK_UNROLL
+    for (std::size_t r = 0; r < Rows; ++r)
+      x[r] = Simd::min(Simd::set1(c.hi), Simd::max(Simd::set1(c.lo), x[r]));
+  }
+  QTK_UNROLL
+  for (std::size_t r = 0; r < Rows; ++r) Simd::store(f.y + (i + r) * f.y_stride + j, x[r]);
+}
+
+/// The same of sums in memory.
 template <class Simd, std::size_t Rows, class Sum>
 QTK_ALWAYS_INLINE void gemm_finish_rows(const gemm_finish<Sum>& f, const finish_constants<Simd>& c,
                                         std::size_t i, std::size_t j) {
@@ -54,41 +98,14 @@ QTK_ALWAYS_INLINE void gemm_finish_rows(const gemm_finish<Sum>& f, const finish_
     QTK_UNROLL
     for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::rounded(Simd::mul(x[r], c.b_scale));
   }
-  if (f.bias != nullptr) {
-    QTK_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::add(x[r], c.bias);
-  }
-  if (f.row_bias != nullptr) {
-    QTK_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::add(x[r], Simd::set1(f.row_bias[i + r]));
-  }
-  if (f.residual != nullptr) {
-    QTK_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r)
-      x[r] = Simd::add(x[r], Simd::load(f.residual + (i + r) * f.residual_stride + j));
-  }
-  if (c.act == activation::leaky_relu) {
-    QTK_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r)
-      x[r] = Simd::select_negative(x[r], Simd::mul(c.alpha, x[r]), x[r]);
-  } else if (c.act != activation::none) {
-    QTK_UNROLL
-    for (std::size_t r = 0; r < Rows; ++r) x[r] = Simd::min(c.hi, Simd::max(c.lo, x[r]));
-  }
-  QTK_UNROLL
-  for (std::size_t r = 0; r < Rows; ++r) Simd::store(f.y + (i + r) * f.y_stride + j, x[r]);
+  gemm_finish_scaled<Simd, Rows>(f, c, i, j, x);
 }
 
 template <class Simd, std::size_t Nr, class Sum>
 inline void gemm_finish_run(const gemm_finish<Sum>& finish) {
   static_assert(Nr % Simd::width == 0);
   const gemm_finish<Sum> f = finish;  // a copy: stores to y might change what a reference names
-  const clamp_bounds clamp = clamp_of(*f.out);
-  finish_constants<Simd> c;
-  c.act = f.out->act;
-  c.lo = Simd::set1(clamp.lo);
-  c.hi = Simd::set1(clamp.hi);
-  c.alpha = Simd::set1(f.out->alpha);
+  finish_constants<Simd> c = finish_constants_of<Simd>(*f.out);
   QTK_UNROLL
   for (std::size_t j = 0; j < Nr; j += Simd::width) {
     c.b_scale = f.scales == nullptr ? Simd::set1(1.0f) : Simd::load(f.scales + j);

@@ -42,6 +42,15 @@ struct unpacked_kernel : Kernel {
   }
 };
 
+/// Kernel::finish_rows in the place of Kernel::run.
+template <class Kernel>
+struct finishing_kernel : Kernel {
+  template <std::size_t Rows, std::size_t Panels>
+  static void run(const gemm_tile<float, float>& t) {
+    Kernel::template finish_rows<Rows, Panels>(t);
+  }
+};
+
 /// Sums of the largest tile of those.
 template <class Kernel>
 inline constexpr std::size_t max_tile_sums = [] {

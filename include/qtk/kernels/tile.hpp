@@ -50,6 +50,9 @@ struct digit_block {
   std::int32_t high, low;
 };
 
+template <class Sum>
+struct gemm_finish;
+
 /// C (Rows, Panels * nr) = A (Rows, k) * W (Panels * nr, k)^T, or += where `accumulate`.
 ///
 /// A microkernel adds along k in ascending order, one accumulator for each element of C: a result
@@ -75,6 +78,8 @@ struct gemm_tile {
   fetch_stream fetch{};                      // weights to be asked for meanwhile
   Sum* c = nullptr;                          // (Rows, Panels * nr)
   bool accumulate = false;
+  /// finish_rows: what becomes of the sums of all panels; c need not be written. No a_scales.
+  const gemm_finish<Sum>* finish = nullptr;
 };
 
 /// One panel's worth of sums on its way to memory: `rows` x nr, all columns readable.

@@ -89,6 +89,11 @@ struct gemm_f32_4x8 {
         for (std::size_t i = 0; i < Rows; ++i)
           t.c[i * nr + j] += t.a[k * Rows + i] * rows[t.offsets[k] + j];
   }
+  template <std::size_t Rows, std::size_t Panels>
+  static void finish_rows(const gemm_tile<float, float>& t) requires(Op == gemm_op::f32_f32) {
+    run_rows<Rows, Panels>(t);
+    finish(*t.finish);
+  }
 
   static void round_row(std::size_t n, const float* x, float* out) {
     for (std::size_t i = 0; i < n; ++i) out[i] = to_float(to_bfloat16(x[i]));
