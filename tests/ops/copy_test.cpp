@@ -19,7 +19,7 @@ std::vector<std::byte> numbered(std::size_t n) {
 TEST_CASE("rows of any length are copied, and nothing beside them", "[ops]") {
   constexpr std::size_t gap = 3;
   for (std::size_t bytes = 0; bytes < 300; ++bytes)
-    for (const std::size_t rows : {0, 1, 3, 4, 9}) {
+    for (const std::size_t rows : {0u, 1u, 3u, 4u, 9u}) {
       INFO(rows << " rows of " << bytes);
       const auto from = numbered(rows * (bytes + 1));
       std::vector<std::byte> to(rows * (bytes + gap)), expected = to;
@@ -32,8 +32,8 @@ TEST_CASE("rows of any length are copied, and nothing beside them", "[ops]") {
 }
 
 TEST_CASE("fill_elements repeats an element of any size", "[ops]") {
-  for (const std::size_t size : {1, 2, 3, 4, 8, 16, 5000})
-    for (const std::size_t count : {0, 1, 2, 3, 7, 64, 1000, 5001}) {
+  for (const std::size_t size : {1u, 2u, 3u, 4u, 8u, 16u, 5000u})
+    for (const std::size_t count : {0u, 1u, 2u, 3u, 7u, 64u, 1000u, 5001u}) {
       if (size * count > 100'000) continue;
       INFO(count << " elements of " << size);
       const auto value = numbered(size);

@@ -67,9 +67,11 @@ bool copies_right(const shape& dims, std::size_t size, const strides& from, cons
 }  // namespace
 
 TEST_CASE("matrices of any size and element are transposed", "[ops]") {
-  for (const std::size_t size : {1, 2, 3, 4, 8, 12, 16, 24, 64})
-    for (const std::size_t rows : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 23, 64, 67, 150})
-      for (const std::size_t columns : {1, 2, 3, 4, 6, 8, 11, 16, 19, 31, 64, 65, 300}) {
+  for (const std::size_t size : {1u, 2u, 3u, 4u, 8u, 12u, 16u, 24u, 64u})
+    for (const std::size_t rows :
+         {1u, 2u, 3u, 4u, 5u, 7u, 8u, 9u, 15u, 16u, 17u, 23u, 64u, 67u, 150u})
+      for (const std::size_t columns :
+           {1u, 2u, 3u, 4u, 6u, 8u, 11u, 16u, 19u, 31u, 64u, 65u, 300u}) {
         INFO(rows << " x " << columns << " of " << size);
         const auto R = static_cast<std::ptrdiff_t>(rows), C = static_cast<std::ptrdiff_t>(columns);
         CHECK(copies_right({rows, columns}, size, {1, R}, {C, 1}));
