@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "qtk/graph/ops/common.hpp"
+#include "qtk/ops/copy.hpp"
 
 /// If, Loop and Scan: operators with a body, which is compiled like a model of its own, once, and
 /// run when the node is bound. So they are bound when the model runs (`at_run_time`).
@@ -104,10 +105,9 @@ class stacked {
     any_tensor joined(type, all);
     const std::size_t inner = part.product(at, part.rank()) * element_size(ctx, type);
     const std::size_t outer = part.product(0, at), count = parts_.size();
-    for (std::size_t i = 0; i < count && inner != 0; ++i) {
+    for (std::size_t i = 0; i < count && all.elements() != 0; ++i) {
       const std::byte* from = parts_[backwards ? count - 1 - i : i].data();
-      for (std::size_t o = 0; o < outer; ++o)
-        std::memcpy(joined.data() + (o * count + i) * inner, from + o * inner, inner);
+      copy_rows(outer, inner, from, inner, joined.data() + i * inner, count * inner);
     }
     return joined;
   }
@@ -182,8 +182,9 @@ inline bound_node bind_loop(const op_context& ctx) {
     if (d != axis) part.push_back(s[d]);
   any_tensor out(t.dtype(), part);
   const std::size_t inner = s.product(axis + 1, s.rank()) * element_size(ctx, t.dtype());
-  for (std::size_t o = 0; inner != 0 && o < s.product(0, axis); ++o)
-    std::memcpy(out.data() + o * inner, t.data() + (o * s[axis] + index) * inner, inner);
+  if (part.elements() != 0)
+    copy_rows(s.product(0, axis), inner, t.data() + index * inner, s[axis] * inner, out.data(),
+              inner);
   return out;
 }
 

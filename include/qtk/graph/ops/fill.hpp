@@ -5,7 +5,7 @@
 #include "qtk/graph/convert.hpp"
 #include "qtk/graph/onnx_types.hpp"
 #include "qtk/graph/ops/common.hpp"
-#include "qtk/ops/strided.hpp"
+#include "qtk/ops/copy.hpp"
 
 /// Binders of operators that make tensors: constants of a shape, ranges, masks.
 namespace qtk::inline QTK_ABI::graph_ops {
@@ -20,12 +20,6 @@ namespace qtk::inline QTK_ABI::graph_ops {
     s.push_back(static_cast<std::size_t>(d));
   }
   return s;
-}
-
-/// Elements of `size` bytes, all equal to `value`.
-inline void fill_elements(std::byte* out, std::size_t count, const std::byte* value,
-                          std::size_t size) {
-  for (std::size_t i = 0; i < count; ++i) std::memcpy(out + i * size, value, size);
 }
 
 inline bound_node bind_constant_of_shape(const op_context& ctx) {

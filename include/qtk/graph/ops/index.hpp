@@ -45,11 +45,12 @@ inline bound_node bind_gather(const op_context& ctx) {
                .run = [read = index_reader(ctx, 1), outer = x.product(0, axis), extent = x[axis],
                        row = x.product(axis + 1, x.rank()) * element_size(ctx, ctx.in(0).type),
                        count = index.elements()](const node_buffers& io) {
-                 std::byte* out = io.outputs[0];
-                 for (std::size_t o = 0; o < outer; ++o)
-                   for (std::size_t i = 0; i < count; ++i, out += row)
-                     std::memcpy(out, io.inputs[0] + (o * extent + read.at(io, i, extent)) * row,
-                                 row);
+                 with_copy(row, [&](auto copy) {
+                   std::byte* out = io.outputs[0];
+                   for (std::size_t o = 0; o < outer; ++o)
+                     for (std::size_t i = 0; i < count; ++i, out += row)
+                       copy(out, io.inputs[0] + (o * extent + read.at(io, i, extent)) * row);
+                 });
                }};
   count_work(b, ctx, 0);
   return b;
@@ -81,9 +82,11 @@ inline bound_node bind_gather_elements(const op_context& ctx) {
                .run = [x, index, axis, read = index_reader(ctx, 1),
                        step = static_cast<std::size_t>(x.elements() == 0 ? 0 : row_major(x)[axis]),
                        size = element_size(ctx, ctx.in(0).type)](const node_buffers& io) {
-                 for_each_line(index, x, axis, [&](std::size_t i, std::size_t base) {
-                   std::memcpy(io.outputs[0] + i * size,
-                               io.inputs[0] + (base + read.at(io, i, x[axis]) * step) * size, size);
+                 with_copy(size, [&](auto copy) {
+                   for_each_line(index, x, axis, [&](std::size_t i, std::size_t base) {
+                     copy(io.outputs[0] + i * size,
+                          io.inputs[0] + (base + read.at(io, i, x[axis]) * step) * size);
+                   });
                  });
                }};
   count_work(b, ctx, 0);
@@ -207,14 +210,16 @@ inline bound_node bind_gather_nd(const op_context& ctx) {
   for (std::size_t d = 0; d < batch; ++d)
     QTK_CHECK(index[d] == x[d], ctx.node().label(), "indices ", index, " for ", x);
   const std::size_t count = index.product(0, index.rank() - 1), batches = x.product(0, batch);
+  const std::size_t size = element_size(ctx, ctx.in(0).type);
   bound_node b{.outputs = {{ctx.in(0).type, y}},
                .run = [at, count, each = batches == 0 ? 0 : count / batches,
-                       image = x.product(batch, x.rank()),
-                       size = element_size(ctx, ctx.in(0).type)](const node_buffers& io) {
-                 for (std::size_t i = 0; i < count; ++i)
-                   std::memcpy(io.outputs[0] + i * at.run() * size,
-                               io.inputs[0] + (i / each * image + at.offset(io, i)) * size,
-                               at.run() * size);
+                       image = x.product(batch, x.rank()), size,
+                       row = at.run() * size](const node_buffers& io) {
+                 with_copy(row, [&](auto copy) {
+                   std::byte* out = io.outputs[0];
+                   for (std::size_t i = 0; i < count; ++i, out += row)
+                     copy(out, io.inputs[0] + (i / each * image + at.offset(io, i)) * size);
+                 });
                }};
   count_work(b, ctx, 0);
   return b;

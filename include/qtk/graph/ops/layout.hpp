@@ -16,16 +16,10 @@ namespace qtk::inline QTK_ABI::graph_ops {
                                              const strides& from, std::ptrdiff_t first_out,
                                              const strides& to, std::vector<std::byte> fill = {}) {
   const auto size = static_cast<std::ptrdiff_t>(element_size(ctx, ctx.in(0).type));
-  const bool zero = !fill.empty() && std::all_of(fill.begin(), fill.end(),
-                                                 [](std::byte v) { return v == std::byte{0}; });
   bound_node b{.outputs = {{ctx.in(0).type, y}},
                .run = [=, total = y.elements()](const node_buffers& io) {
                  const auto width = static_cast<std::size_t>(size);
-                 if (zero && total != 0)
-                   std::memset(io.outputs[0], 0, total * width);
-                 else if (!fill.empty())
-                   for (std::size_t i = 0; i < total; ++i)
-                     std::memcpy(io.outputs[0] + i * width, fill.data(), width);
+                 if (!fill.empty()) fill_elements(io.outputs[0], total, fill.data(), width);
                  if (dims.elements() != 0)
                    copy_strided(dims, width, io.inputs[0] + first_in * size, from,
                                 io.outputs[0] + first_out * size, to);

@@ -37,9 +37,9 @@ inline bound_node bind_split(const op_context& ctx) {
   QTK_CHECK(begin == x[axis], n.label(), "parts of ", begin, " for ", x[axis]);
   b.run = [rows, begins, outer = x.product(0, axis),
            row = x[axis] * inner](const node_buffers& io) {
-    for (std::size_t i = 0; i < rows.size(); ++i)
-      for (std::size_t o = 0; o < outer && rows[i] != 0; ++o)
-        std::memcpy(io.outputs[i] + o * rows[i], io.inputs[0] + o * row + begins[i], rows[i]);
+    for (std::size_t i = 0; i < rows.size() && outer != 0; ++i)
+      if (rows[i] != 0)
+        copy_rows(outer, rows[i], io.inputs[0] + begins[i], row, io.outputs[i], rows[i]);
   };
   count_work(b, ctx, 0);
   return b;
@@ -120,6 +120,13 @@ struct index_maps {
 
   void copy(const shape& x, const shape& y, std::size_t size, const std::byte* in, std::byte* out,
             const std::vector<std::byte>& fill) const {
+    with_copy(size, [&](auto copy_one) { copy(x, y, size, copy_one, in, out, fill); });
+  }
+
+ private:
+  template <class Copy>
+  void copy(const shape& x, const shape& y, std::size_t size, Copy copy_one, const std::byte* in,
+            std::byte* out, const std::vector<std::byte>& fill) const {
     const strides own = row_major(x);
     std::array<std::size_t, shape::max_rank> at{};
     for (;;) {
@@ -133,15 +140,14 @@ struct index_maps {
       for (const index_run& r : row) {
         if (inside && r.from >= 0) {
           const std::byte* from = in + (start + r.from) * static_cast<std::ptrdiff_t>(size);
-          if (size == 4 && r.count == 1)  // a fixed size becomes one load and one store
-            std::memcpy(out, from, 4);
+          if (r.count == 1)
+            copy_one(out, from);
           else
             std::memcpy(out, from, r.count * size);
-          out += r.count * size;
         } else {
-          for (std::size_t i = 0; i < r.count; ++i, out += size)
-            std::memcpy(out, fill.data(), size);
+          fill_elements(out, r.count, fill.data(), size);
         }
+        out += r.count * size;
       }
       std::size_t d = outer.size();
       while (d-- > 0 && ++at[d] == y[d]) at[d] = 0;
@@ -362,8 +368,8 @@ inline bound_node bind_concat(const op_context& ctx) {
                  std::size_t at = 0;
                  for (std::size_t i = 0; i < parts.size(); ++i) {
                    const std::size_t n = parts[i].product(axis, parts[i].rank()) * size;
-                   for (std::size_t r = 0; n != 0 && r < rows; ++r)
-                     std::memcpy(io.outputs[0] + r * row + at, io.inputs[i] + r * n, n);
+                   if (n != 0 && rows != 0)
+                     copy_rows(rows, n, io.inputs[i], n, io.outputs[0] + at, row);
                    at += n;
                  }
                }};
