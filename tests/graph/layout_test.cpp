@@ -71,6 +71,10 @@ void check_rows_of(std::size_t n) {
                 return origin{{i, j, k + 1}};
               }));
 
+  CHECK(equal(moved(make_node("Gather", {"x", "rows"}, "y"), x, {{"rows", list({2, -3})}}), x,
+              {2, B, n}, [&](index i, index j, index k) {
+                return origin{{2 - 2 * i, j, k}};
+              }));
   const index rows[] = {4, 0, 2, 4};
   CHECK(equal(moved(make_node("Gather", {"x", "rows"}, "y", {{"axis", middle}}), x,
                     {{"rows", list({4, 0, 2, -1})}}),

@@ -6,6 +6,7 @@
 
 #include "qtk/graph/ops/common.hpp"
 #include "qtk/ops/broadcast.hpp"
+#include "qtk/ops/copy.hpp"
 
 /// Binders of operators that read or write at indices: gathers, scatters, selections.
 namespace qtk::inline QTK_ABI::graph_ops {
@@ -45,12 +46,16 @@ inline bound_node bind_gather(const op_context& ctx) {
                .run = [read = index_reader(ctx, 1), outer = x.product(0, axis), extent = x[axis],
                        row = x.product(axis + 1, x.rank()) * element_size(ctx, ctx.in(0).type),
                        count = index.elements()](const node_buffers& io) {
-                 with_copy(row, [&](auto copy) {
-                   std::byte* out = io.outputs[0];
-                   for (std::size_t o = 0; o < outer; ++o)
-                     for (std::size_t i = 0; i < count; ++i, out += row)
-                       copy(out, io.inputs[0] + (o * extent + read.at(io, i, extent)) * row);
-                 });
+                 const auto from = [&](std::size_t i) {
+                   return io.inputs[0] + read.at(io, i, extent) * row;
+                 };
+                 std::byte* out = io.outputs[0];
+                 if (outer == 1) {
+                   for (std::size_t i = 0; i < count; ++i) std::memcpy(out + i * row, from(i), row);
+                 } else {
+                   for (std::size_t i = 0; i < count && outer != 0; ++i)
+                     copy_rows(outer, row, from(i), extent * row, out + i * row, count * row);
+                 }
                }};
   count_work(b, ctx, 0);
   return b;
@@ -82,11 +87,9 @@ inline bound_node bind_gather_elements(const op_context& ctx) {
                .run = [x, index, axis, read = index_reader(ctx, 1),
                        step = static_cast<std::size_t>(x.elements() == 0 ? 0 : row_major(x)[axis]),
                        size = element_size(ctx, ctx.in(0).type)](const node_buffers& io) {
-                 with_copy(size, [&](auto copy) {
-                   for_each_line(index, x, axis, [&](std::size_t i, std::size_t base) {
-                     copy(io.outputs[0] + i * size,
-                          io.inputs[0] + (base + read.at(io, i, x[axis]) * step) * size);
-                   });
+                 for_each_line(index, x, axis, [&](std::size_t i, std::size_t base) {
+                   std::memcpy(io.outputs[0] + i * size,
+                               io.inputs[0] + (base + read.at(io, i, x[axis]) * step) * size, size);
                  });
                }};
   count_work(b, ctx, 0);
@@ -210,16 +213,14 @@ inline bound_node bind_gather_nd(const op_context& ctx) {
   for (std::size_t d = 0; d < batch; ++d)
     QTK_CHECK(index[d] == x[d], ctx.node().label(), "indices ", index, " for ", x);
   const std::size_t count = index.product(0, index.rank() - 1), batches = x.product(0, batch);
-  const std::size_t size = element_size(ctx, ctx.in(0).type);
   bound_node b{.outputs = {{ctx.in(0).type, y}},
                .run = [at, count, each = batches == 0 ? 0 : count / batches,
-                       image = x.product(batch, x.rank()), size,
-                       row = at.run() * size](const node_buffers& io) {
-                 with_copy(row, [&](auto copy) {
-                   std::byte* out = io.outputs[0];
-                   for (std::size_t i = 0; i < count; ++i, out += row)
-                     copy(out, io.inputs[0] + (i / each * image + at.offset(io, i)) * size);
-                 });
+                       image = x.product(batch, x.rank()),
+                       size = element_size(ctx, ctx.in(0).type)](const node_buffers& io) {
+                 for (std::size_t i = 0; i < count; ++i)
+                   std::memcpy(io.outputs[0] + i * at.run() * size,
+                               io.inputs[0] + (i / each * image + at.offset(io, i)) * size,
+                               at.run() * size);
                }};
   count_work(b, ctx, 0);
   return b;

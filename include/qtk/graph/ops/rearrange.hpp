@@ -120,13 +120,6 @@ struct index_maps {
 
   void copy(const shape& x, const shape& y, std::size_t size, const std::byte* in, std::byte* out,
             const std::vector<std::byte>& fill) const {
-    with_copy(size, [&](auto copy_one) { copy(x, y, size, copy_one, in, out, fill); });
-  }
-
- private:
-  template <class Copy>
-  void copy(const shape& x, const shape& y, std::size_t size, Copy copy_one, const std::byte* in,
-            std::byte* out, const std::vector<std::byte>& fill) const {
     const strides own = row_major(x);
     std::array<std::size_t, shape::max_rank> at{};
     for (;;) {
@@ -140,14 +133,15 @@ struct index_maps {
       for (const index_run& r : row) {
         if (inside && r.from >= 0) {
           const std::byte* from = in + (start + r.from) * static_cast<std::ptrdiff_t>(size);
-          if (r.count == 1)
-            copy_one(out, from);
+          if (size == 4 && r.count == 1)  // a fixed size becomes one load and one store
+            std::memcpy(out, from, 4);
           else
             std::memcpy(out, from, r.count * size);
+          out += r.count * size;
         } else {
-          fill_elements(out, r.count, fill.data(), size);
+          for (std::size_t i = 0; i < r.count; ++i, out += size)
+            std::memcpy(out, fill.data(), size);
         }
-        out += r.count * size;
       }
       std::size_t d = outer.size();
       while (d-- > 0 && ++at[d] == y[d]) at[d] = 0;
