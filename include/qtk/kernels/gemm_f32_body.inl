@@ -94,6 +94,14 @@ QTK_ALWAYS_INLINE void gemm_f32_rows(const gemm_tile<float, float>& t,
   const std::byte* const rows = t.b;
   const std::size_t* offsets = t.offsets;
   const auto step = [&](std::size_t u) {
+    // What the next panels read, into the L2 cache: more rows than the CPU follows by itself (1 x
+    // 1, 96 to 24 channels of 56 x 56, batch 32: 4.7 ms, not 5.6). Shorter vectors have no time for
+    // it.
+    if constexpr (simd::width * sizeof(float) == 64) {
+      QTK_UNROLL
+      for (std::size_t j = 0; j < Columns; ++j)
+        __builtin_prefetch(rows + (offsets[u] + (Columns + j) * simd::width) * sizeof(float), 0, 2);
+    }
     gemm_f32_step<Weights, Rows, panels>(a + u * Rows, rows + offsets[u] * sizeof(float), nullptr,
                                          Weights::step_bytes, acc);
   };
