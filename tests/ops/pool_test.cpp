@@ -69,3 +69,29 @@ TEST_CASE("the largest of each window, NaN where one is in it", "[ops]") {
     CHECK(wrong == 0);
   }
 }
+
+TEST_CASE("the largest code of each window is that of floats", "[ops]") {
+  std::mt19937 random(4);
+  const auto pick = [&](std::size_t from, std::size_t to) { return from + random() % (to - from); };
+  for (int round = 0; round < 600; ++round) {
+    const window_2d w{pick(1, 5), pick(1, 5), pick(1, 4), pick(1, 5), pick(1, 3),
+                      pick(1, 4), pick(0, 3), pick(0, 4), pick(0, 3), pick(0, 4)};
+    // Widths around those of vectors, a row too long for vectors, planes of many rows.
+    const std::size_t h = pick(8, round % 9 == 0 ? 200 : 14);
+    const std::size_t width =
+        round % 50 == 0 ? pick(2000, 2100) : pick(10, round % 3 == 0 ? 120 : 40);
+    // As ceil_mode has it: windows that hang over the end.
+    const std::size_t oh = w.out_height(h) + round % 2, ow = w.out_width(width) + round % 2;
+    std::vector<std::uint8_t> x(3 * h * width), y(3 * oh * ow);
+    for (auto& v : x)
+      v = static_cast<std::uint8_t>(random() % 4 == 0 ? 255 * (random() % 2) : random());
+    const std::vector<float> reals(x.begin(), x.end());
+    max_pool_2d(w, 3, h, width, oh, ow, x.data(), y.data());
+    const auto expected = pool(pool_kind::max, w, h, width, oh, ow, reals);
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < y.size(); ++i)
+      if (y[i] != (expected[i] < 0.0f ? 0.0f : expected[i])) ++wrong;  // a window of padding only
+    CAPTURE(w.kernel_h, w.kernel_w, w.stride_w, w.dilation_w, w.pad_left, h, width);
+    CHECK(wrong == 0);
+  }
+}

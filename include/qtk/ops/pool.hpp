@@ -6,7 +6,7 @@
 #include <type_traits>
 
 #include "qtk/core/numeric.hpp"
-#include "qtk/ops/window.hpp"
+#include "qtk/ops/pool_codes.hpp"
 
 namespace qtk::inline QTK_ABI {
 
@@ -106,29 +106,16 @@ void max_row(const window_2d& w, std::size_t first, std::size_t last, const T* p
   for (; j < out_width; ++j) one(j);
 }
 
-/// The taps of output `o` that lie inside [0, extent).
-struct tap_range {
-  std::size_t first, last;
-};
-[[nodiscard]] inline tap_range taps_inside(std::size_t o, std::size_t stride, std::size_t dilation,
-                                           std::size_t kernel, std::size_t pad,
-                                           std::size_t extent) noexcept {
-  const auto start = static_cast<std::ptrdiff_t>(o * stride) - static_cast<std::ptrdiff_t>(pad);
-  const auto step = static_cast<std::ptrdiff_t>(dilation);
-  tap_range s{0, kernel};
-  while (s.first < kernel && start + static_cast<std::ptrdiff_t>(s.first) * step < 0) ++s.first;
-  while (s.last > s.first && start + static_cast<std::ptrdiff_t>(s.last - 1) * step >=
-                                 static_cast<std::ptrdiff_t>(extent))
-    --s.last;
-  return s;
-}
-
 }  // namespace detail
 
 /// The maximum of each 2-D window, of floats or of codes: see pool_2d().
 template <class T>
 void max_pool_2d(const window_2d& w, std::size_t planes, std::size_t height, std::size_t width,
                  std::size_t out_height, std::size_t out_width, const T* x, T* y) {
+  if constexpr (std::is_same_v<T, std::uint8_t>) {
+    detail::code_pool codes(w, height, width, out_width);
+    if (codes.rows_at_once() != 0) return codes.run(planes, out_height, x, y);
+  }
   const auto max_row = w.stride_w == 1   ? detail::max_row<1, T>
                        : w.stride_w == 2 ? detail::max_row<2, T>
                        : w.stride_w == 3 ? detail::max_row<3, T>

@@ -66,4 +66,25 @@ struct window_band {
   }
 };
 
+namespace detail {
+
+/// The taps of output `o` that lie inside [0, extent).
+struct tap_range {
+  std::size_t first, last;
+};
+[[nodiscard]] inline tap_range taps_inside(std::size_t o, std::size_t stride, std::size_t dilation,
+                                           std::size_t kernel, std::size_t pad,
+                                           std::size_t extent) noexcept {
+  const auto start = static_cast<std::ptrdiff_t>(o * stride) - static_cast<std::ptrdiff_t>(pad);
+  const auto step = static_cast<std::ptrdiff_t>(dilation);
+  tap_range s{0, kernel};
+  while (s.first < kernel && start + static_cast<std::ptrdiff_t>(s.first) * step < 0) ++s.first;
+  while (s.last > s.first && start + static_cast<std::ptrdiff_t>(s.last - 1) * step >=
+                                 static_cast<std::ptrdiff_t>(extent))
+    --s.last;
+  return s;
+}
+
+}  // namespace detail
+
 }  // namespace qtk::inline QTK_ABI
