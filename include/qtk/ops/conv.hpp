@@ -233,7 +233,8 @@ class conv2d {
     const k_layout k_of = layout();
     std::fill_n(offsets, k_of.packed_k, 0);
     if (k_of.K == 0) return;  // no channels
-    // Of the first channel; those of the others follow without a division (3 % of int8 ResNet-20).
+    // Of the first channel; those of the others follow without a division for each tap (3 % of int8
+    // ResNet-20).
     const std::size_t step = groups_[0].step_channels(), channels = group_channels();
     std::size_t k = 0;
     for (std::size_t i = 0; i < window_.kernel_h; ++i)

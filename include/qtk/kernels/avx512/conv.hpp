@@ -73,7 +73,8 @@ struct conv_parts {
   }
 
   /// Stores `columns` of a tile as gemm_finish says, which has no scales and zero points of
-  /// columns; as codes, where there are some, of the strides of floats.
+  /// columns, and for int32 sums scales of rows, side by side, and offsets; as codes, where there
+  /// are some, of the strides of floats.
   template <class Sum>
   static void finish(const gemm_finish<Sum>& f, std::size_t columns,
                      const epilogue_codes& codes) noexcept {
@@ -155,19 +156,22 @@ struct conv_parts {
       residual_ = f.residual == nullptr ? nullptr : f.residual + i * f.residual_stride;
       residual_codes_ =
           codes.residual == nullptr ? nullptr : codes.residual + i * f.residual_stride;
-      scale_ = simd::set1(f.a_scales == nullptr ? 1.0f : f.a_scales[i * f.a_scale_stride]);
+      if constexpr (std::is_same_v<Sum, std::int32_t>) {
+        scale_ = simd::set1(f.a_scales[i]);
+        offset_ = simd::set1(f.row_offsets[i]);
+      }
       // x + -0 is x for every x.
       bias_ = simd::set1(f.row_bias == nullptr ? -0.0f : f.row_bias[i]);
-      offset_ = simd::set1(f.row_offsets == nullptr ? 0 : f.row_offsets[i]);
     }
 
     QTK_ALWAYS_INLINE simd::f32 operator()(std::size_t j, __mmask16 mask) const noexcept {
       simd::f32 x;
       if constexpr (std::is_same_v<Sum, std::int32_t>)
-        x = simd::to_f32(simd::sub(simd::load(sums_ + j), offset_));
+        x = simd::rounded(
+            simd::mul(simd::to_f32(simd::sub(simd::load(sums_ + j), offset_)), scale_));
       else
         x = simd::load(sums_ + j);
-      x = simd::add(simd::rounded(simd::mul(x, scale_)), bias_);
+      x = simd::add(x, bias_);
       if (!Plain && residual_ != nullptr)
         x = simd::add(x, _mm512_maskz_loadu_ps(mask, residual_ + j));
       if (!Plain && residual_codes_ != nullptr) {
