@@ -73,7 +73,7 @@ TEST_CASE("the largest of each window, NaN where one is in it", "[ops]") {
 TEST_CASE("the largest code of each window is that of floats", "[ops]") {
   std::mt19937 random(4);
   const auto pick = [&](std::size_t from, std::size_t to) { return from + random() % (to - from); };
-  for (int round = 0; round < 600; ++round) {
+  for (std::size_t round = 0; round < 600; ++round) {
     const window_2d w{pick(1, 5), pick(1, 5), pick(1, 4), pick(1, 5), pick(1, 3),
                       pick(1, 4), pick(0, 3), pick(0, 4), pick(0, 3), pick(0, 4)};
     // Widths around those of vectors, a row too long for vectors, planes of many rows.
