@@ -50,6 +50,7 @@ const geometry cases[] = {
     {{1, 12, 50, 70}, {6, 12, 5, 3}, {5, 3, 2, 1, 1, 2, 2, 0, 1, 4}},
     {{1, 64, 28, 31}, {5, 64, 3, 3}, window(3, 2, 1)},
     {{1, 8, 60, 121}, {3, 8, 3, 3}, window(3, 2, 1)},
+    {{1, 16, 60, 90}, {3, 16, 5, 5}, window(5, 1, 2)},
 };
 
 /// Weights as the matrix (O, C / groups * kh * kw).
@@ -168,7 +169,6 @@ std::size_t compare_bands(const conv2d& conv, const geometry& g, const std::vect
     for (std::size_t end = begin + unit; end < y[2] + unit; end += unit) {
       const row_range rows{begin, std::min(end, y[2])};
       const row_range read = window_band(g.window, g.x[2], rows).rows;
-      if (read.size() == 0) continue;  // of padding alone
       ++bands;
       const std::size_t n = rows.size() * y[3], stride = read.size() * g.x[3] + 3, gap = n + 5;
       std::vector<T> part(g.x[1] * stride + 64, other), made(y[1] * gap, other), added = made;
@@ -199,6 +199,8 @@ std::vector<geometry> images() {
   all.push_back({{1, 9, 14, 21}, {10, 9, 3, 3}, window(3, 1, 1)});
   all.push_back({{1, 33, 13, 13}, {70, 33, 1, 1}, window(1, 1, 0)});
   all.push_back({{1, 3, 30, 41}, {16, 3, 3, 3}, window(3, 2, 1)});
+  all.push_back({{1, 4, 5, 6}, {4, 1, 3, 3}, {3, 3, 1, 1, 1, 1, 5, 1, 4, 1}, 4});  // pads beyond
+  all.push_back({{1, 4, 5, 6}, {5, 4, 2, 3}, {2, 3, 1, 1, 1, 1, 4, 1, 3, 1}});     // the window
   return all;
 }
 
@@ -224,6 +226,25 @@ TEST_CASE("rows of an image are those of the whole one, to the bit", "[ops]") {
         });
   }
   CHECK(bands > 1000);
+}
+
+TEST_CASE("fewer rows need no more memory", "[ops]") {
+  std::vector<geometry> all = images();
+  // Their bands in the L2 cache are cut to whole panels, shorter images not.
+  all.push_back({{1, 16, 119, 23}, {16, 2, 1, 3}, {1, 3, 1, 1, 1, 1, 0, 1, 0, 1}, 8});
+  all.push_back({{1, 32, 21, 28}, {16, 32, 5, 5}, window(5, 1, 2)});
+  all.push_back({{1, 128, 21, 28}, {16, 128, 5, 5}, window(5, 1, 2)});
+  for (const geometry& g : all) {
+    const auto w = matrix(random_tensor(g.w, 2));
+    const auto w8 = quantize<int8>(w, per_channel(0));
+    for (const conv2d& conv :
+         {make(w, g, compute::real), make(w8, g, compute::integer, block_scale{0.02f, 130})}) {
+      CAPTURE(g.x, g.w, g.groups);
+      const std::size_t height = conv.output_shape(g.x)[2];
+      for (std::size_t rows = 2; rows <= height; ++rows)
+        CHECK(conv.band_workspace_bytes(g.x, rows - 1) <= conv.band_workspace_bytes(g.x, rows));
+    }
+  }
 }
 
 TEST_CASE("rows of codes are those of the whole image", "[ops]") {
@@ -259,10 +280,27 @@ TEST_CASE("rows of codes are those of the whole image", "[ops]") {
           c.y = to;
           conv.run_band(g.x, rows, from, x_rows, nullptr, y_rows, e, at, c);
         });
+    // With a residual of floats, between whole images.
+    const auto more = random_tensor(y, 4);
+    epilogue f{.bias = bias.data(), .residual = more.data()};
+    const epilogue_codes to_codes{.y = whole.data(), .y_scale = 0.05f, .y_zero_point = 90};
+    conv.run(g.x, x.data(), nullptr, f, workspace.data(), {}, to_codes);
+    std::vector<std::uint8_t> made(whole.size());
+    const std::size_t pixels = y[2] * y[3];
+    for (std::size_t begin = 0, end; begin < y[2]; begin = end) {
+      end = std::min(begin + 3, y[2]);
+      f.residual = more.data() + begin * y[3];
+      epilogue_codes part = to_codes;
+      part.y = made.data() + begin * y[3];
+      buffer own(conv.band_workspace_bytes(g.x, end - begin));
+      conv.run_band(g.x, {begin, end}, x.data(), {0, g.x[2] * g.x[3], x.size()}, nullptr,
+                    {begin, pixels, 0}, f, own.data(), part);
+    }
+    CHECK(made == whole);
     // From floats to floats, where that is a way.
     if (!conv.runs_in_bands(g.x, false)) continue;
-    const auto reals = random_tensor(g.x, 1, -3.0f, 3.0f), more = random_tensor(y, 4);
-    epilogue f{.bias = bias.data(), .residual = more.data()};
+    const auto reals = random_tensor(g.x, 1, -3.0f, 3.0f);
+    f.residual = more.data();
     const auto truth = run(conv, reals, f);
     bands += compare_bands<float>(
         conv, g, {reals.span().begin(), reals.span().end()},

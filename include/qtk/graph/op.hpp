@@ -62,8 +62,8 @@ struct row_bands {
   static constexpr std::size_t room = 64;
 
   window_2d window;      // over the rows of input 0; it is higher than each of its pads
-  std::size_t unit = 1;  // bands begin at a multiple of so many output rows, and end there or with
-                         // the image
+  std::size_t unit = 1;  // bands begin at a multiple of so many output rows, 1 or 2, and end there
+                         // or with the image
   bool whole = false;    // what it adds has the strides of the whole output, so must y
   std::function<std::size_t(std::size_t rows)> workspace_bytes;
   /// Rows of one image of the batch, from and to x and y in the place of those of `io`.

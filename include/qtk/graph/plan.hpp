@@ -50,6 +50,7 @@ class execution_plan {
     std::size_t first, last;
     row_group rows;
     const char *label, *kernel;
+    bool integer;
     double flops, bytes;
     std::size_t workspace = 0;  // offset in the arena
   };
@@ -350,6 +351,9 @@ class execution_plan {
     steps_ = std::move(kept);
   }
 
+  /// No model has as many layers in a row that are worth it.
+  static constexpr std::size_t longest_group = 32;
+
   /// Chains of layers whose values nobody else reads.
   void group_steps(executor_ref executor) {
     if (executor.concurrency() < 2) return;
@@ -360,7 +364,8 @@ class execution_plan {
     for (const std::size_t v : outputs_) ++readers[root_of(v)];
     for (std::size_t i = 0; i < steps_.size(); ++i) {
       std::vector<row_group::layer> chain;
-      for (std::size_t j = i; j < steps_.size() && steps_[j].bound.bands != nullptr; ++j) {
+      const std::size_t most = std::min(steps_.size(), i + longest_group);
+      for (std::size_t j = i; j < most && steps_[j].bound.bands != nullptr; ++j) {
         const step& s = steps_[j];
         chain.push_back({&s.bound, &values_[s.inputs[0]].type, &values_[s.outputs[0]].type});
         const bool ends = s.bound.bands->whole || readers[s.outputs[0]] != 1 ||
@@ -376,15 +381,16 @@ class execution_plan {
               .rows = std::move(*rows),
               .label = profile::intern(cat(steps_[i].label, " .. ", steps_[last].label)),
               .kernel = profile::intern(cat("rows of ", last - i + 1, " layers")),
+              .integer = steps_[last].bound.integer,
               .flops = 0,
               .bytes = 0};
-      for (; i <= last; ++i) {
-        g.flops += steps_[i].bound.flops;
-        g.bytes += steps_[i].bound.bytes;
-        steps_[i].group = groups_.size();
+      for (std::size_t j = i; j <= last; ++j) {
+        g.flops += steps_[j].bound.flops;
+        g.bytes += steps_[j].bound.bytes;
+        steps_[j].group = groups_.size();
       }
-      --i;
       groups_.push_back(std::move(g));
+      i = last;
     }
   }
   /// Steps that run when step i does.
@@ -447,13 +453,15 @@ class execution_plan {
     const std::size_t out = s.outputs[0];
     if (in == absent || values_[in].where != value::place::arena) return;
     const std::size_t root = root_of(in);
-    // Rows of a group's input are read when others of its output have been written.
-    const auto [begin, end] = together(i);
-    if (begin != end && root == root_of(steps_[begin].inputs[0])) return;
     if (last[root] != i || qtk::size_bytes(values_[root].type) < qtk::size_bytes(values_[out].type))
       return;
-    for (std::size_t k = 0; k < s.inputs.size(); ++k)
-      if (k != *s.bound.in_place && s.inputs[k] != absent && root_of(s.inputs[k]) == root) return;
+    // Nor may another input have them, of any step that runs at the same time.
+    const auto [begin, end] = together(i);
+    for (std::size_t j = begin; j <= end; ++j)
+      for (std::size_t k = 0; k < steps_[j].inputs.size(); ++k) {
+        const std::size_t v = steps_[j].inputs[k];
+        if ((j != i || k != *s.bound.in_place) && v != absent && root_of(v) == root) return;
+      }
     last[root] = last[out];
     values_[out].root = root;  // and with it the views of the output
   }

@@ -26,22 +26,25 @@ class row_group {
   [[nodiscard]] static std::optional<row_group> find(std::span<const layer> chain,
                                                      executor_ref executor) {
     std::optional<row_group> best;
+    if (chain.size() < 2) return best;
+    const std::size_t images = chain[0].x->dims[0];
     double ns = 0;
     for (std::size_t n = 1; n <= chain.size(); ++n) {
       ns += cost(*chain[n - 1].bound);
-      if (n == 1) continue;
       const std::size_t tasks = threads_for(executor, ns * multiply_adds_per_ns, 0);
-      const std::size_t images = chain[0].x->dims[0];
-      if (images == 0 || tasks <= images) continue;
-      row_group g(chain.first(n), ceil_div(tasks, images));
-      if (g.again_ * most_again > ns) break;
+      if (n == 1 || images == 0 || tasks <= images) continue;
+      const std::size_t parts = ceil_div(tasks, images);
+      row_group g(chain.first(n), parts);
+      if (g.again_ * most_again > ns || g.parts_ < parts) break;
       best = std::move(g);
     }
     return best;
   }
 
   std::size_t layers() const noexcept { return links_.size(); }
-  std::size_t workspace_bytes() const noexcept { return images_ * parts_ * task_bytes_; }
+  std::size_t workspace_bytes() const {
+    return checked_mul(images_ * parts_, task_bytes_, "row_group");
+  }
 
   /// `io`: of each layer, but for what is inside of the group.
   void run(std::span<const node_buffers> io, std::byte* workspace, executor_ref executor) const {

@@ -223,19 +223,19 @@ class session {
         for (const std::size_t v : s.inputs) in_.push_back(address(v));
         out_.push_back(const_cast<std::byte*>(address(s.outputs[0])));
       }
-      std::vector<node_buffers> io;
+      io_.clear();
       const std::byte* const* in = in_.data();
       for (std::size_t i = g.first; i <= g.last; ++i) {
         const std::size_t count = plan_.steps()[i].inputs.size();
-        io.push_back({.inputs = {in, count},
-                      .outputs = {&out_[i - g.first], 1},
-                      .workspace = nullptr,
-                      .executor = {}});
+        io_.push_back({.inputs = {in, count},
+                       .outputs = {&out_[i - g.first], 1},
+                       .workspace = nullptr,
+                       .executor = {}});
         in += count;
       }
       const profile::scope all(
-          g.label, {.flops = g.flops, .bytes = g.bytes, .integer = false, .kernel = g.kernel});
-      g.rows.run(io, arena_ + g.workspace, session_.options_.executor);
+          g.label, {.flops = g.flops, .bytes = g.bytes, .integer = g.integer, .kernel = g.kernel});
+      g.rows.run(io_, arena_ + g.workspace, session_.options_.executor);
       return g.last;
     }
 
@@ -299,6 +299,7 @@ class session {
     std::size_t left_;  // bytes that late steps may take
     std::vector<const std::byte*> in_;
     std::vector<std::byte*> out_;
+    std::vector<node_buffers> io_;
   };
 
   [[nodiscard]] std::shared_ptr<execution_plan> make_plan(std::span<const shape> inputs) const {

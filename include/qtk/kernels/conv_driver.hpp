@@ -43,8 +43,8 @@ struct filter_layout : k_layout {
 /// A kernel is what gemm_driver takes, for f32_f32 or u8_s8. Its rows hold int16 and its panels
 /// int8, or its rows int8 and its panels uint8: which of them decides `signed_image`.
 /// `Parts` pack pixels and, if they have finish(), store tiles: see conv_plain.
-/// `Rows`, where the kernel has run_rows and finish_rows, spreads images that needn't be packed;
-/// void: it hasn't.
+/// `Rows`, where the kernel has run_rows (and, of fp32, finish_rows), spreads images that needn't
+/// be packed; void: it hasn't.
 template <class Kernel, class Parts = conv_plain<Kernel::nr, Kernel::kr>, class Rows = void>
 class conv_driver {
  public:
@@ -65,6 +65,7 @@ class conv_driver {
   };
   static constexpr std::size_t few_pixels = 4;
   static constexpr bool unpacked = !std::is_void_v<Rows>;
+  static_assert(!(integer && unpacked) || kr == sizeof(float), "steps are moved as floats");
   static_assert(Kernel::order(1, 0) == kr && (kr == 1 || Kernel::order(0, 1) == 1));
 
   static std::size_t packed_bytes(std::size_t O, std::size_t K, std::size_t group_size) noexcept {
@@ -264,7 +265,7 @@ class conv_driver {
       if (panels == nullptr) {
         tile_.b = static_cast<const std::byte*>(args_.image) + pixel * kr * sizeof(pixel_type);
         if constexpr (!integer)
-          if (columns == count * nr) {
+          if (columns == count * nr && !args_.codes.any()) {
             set_place(finish_, first, pixel);
             return microkernels<finishing_kernel<Kernel>, mr>[width][rows - 1](tile_);
           }

@@ -142,8 +142,9 @@ class winograd_driver {
     for (std::size_t c = 0; c < C_; ++c) {
       float* const plane = image_ + c * sizes_.plane;
       std::memset(plane + begin * step, 0, (end - begin) * step * sizeof(float));
-      Transforms::arrange(args_.image + c * args_.image_stride + first * args_.width, count, args_.width,
-                          sizes_.phase, args_.pad_left, plane + (first + args_.pad_top) * step);
+      Transforms::arrange(args_.image + c * args_.image_stride + first * args_.width, count,
+                          args_.width, sizes_.phase, args_.pad_left,
+                          plane + (first + args_.pad_top) * step);
     }
   }
 

@@ -95,6 +95,7 @@ class conv2d {
   void run(const shape& x_shape, layer_input x, float* y, const epilogue& out, void* workspace,
            executor_ref executor = {}, const epilogue_codes& codes = {}) const {
     const shape y_shape = output_shape(x_shape);
+    if (y_shape.elements() == 0) return;
     QTK_CHECK((x.codes == nullptr && !codes.any()) || integer(), "conv2d",
               "codes for products of fp32");
     QTK_CHECK(x.codes == nullptr || fixed_, "conv2d", "codes without a scale");
@@ -365,7 +366,7 @@ class conv2d {
       const std::size_t skip = from + g * group_channels() * x_rows.stride, O = groups_[g].O(),
                         at = g * O * y_rows.stride + to;
       args.image = integer() ? static_cast<const void*>(x.codes + skip) : x.reals + skip;
-      args.image_size = x_rows.size - skip;
+      args.image_size = x_rows.size - std::min(x_rows.size, skip);
       args.filters = groups_[g].data();
       args.y = codes.y != nullptr ? nullptr : y + at;
       args.out = out;

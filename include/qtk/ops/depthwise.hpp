@@ -161,6 +161,8 @@ class depthwise_layer {
     workspace_cursor scratch(workspace);
     args.planes = scratch.take<float>(plane_elements(args));
     const epilogue out = args.out;
+    const bool by_way = of_y.any(),
+               residual_by_way = by_way && (of_y.residual != nullptr || out.residual != nullptr);
     const auto run = [&](std::size_t begin, std::size_t count, const float* from, float* to,
                          const float* scales) {
       args.channels = count;
@@ -169,7 +171,7 @@ class depthwise_layer {
       args.scales = scales;
       args.y = to;
       if (out.bias != nullptr) args.out.bias = out.bias + begin;
-      if (of_y.residual != nullptr)
+      if (residual_by_way)
         args.out.residual = to;
       else if (out.residual != nullptr)
         args.out.residual = out.residual + begin * args.y_stride;
@@ -188,11 +190,9 @@ class depthwise_layer {
     auto* const values = scratch.take<float>(block * area);
     auto* const codes = scratch.take<std::uint8_t>(block * area);
     auto* const reals = scratch.take<float>(block * pixels);
-    const block_scale q =
-        fixed_ ? *fixed_ : image_codes(k, weights_.size() / taps_ * area, x.reals, fixed_);
+    const block_scale q = image_codes(k, weights_.size() / taps_ * area, x.reals, fixed_);
     args.image_scale = q.scale;
     const std::size_t x_stride = std::exchange(args.image_stride, area), y_stride = args.y_stride;
-    const bool by_way = of_y.any();
     if (by_way) args.y_stride = pixels;
     for (std::size_t begin = channels.begin, count; begin < channels.end; begin += count) {
       count = std::min(block, channels.end - begin);
@@ -203,11 +203,14 @@ class depthwise_layer {
                  k.dequantize_u8(n, x.codes != nullptr ? x.codes + there : codes + here, 1.0f,
                                  q.zero_point, values + here);
                });
-      if (of_y.residual != nullptr)
+      if (residual_by_way)
         for_runs(begin, count, pixels, y_stride,
                  [&](std::size_t there, std::size_t here, std::size_t n) {
-                   k.dequantize_u8(n, of_y.residual + there, of_y.residual_scale,
-                                   of_y.residual_zero_point, reals + here);
+                   if (of_y.residual != nullptr)
+                     k.dequantize_u8(n, of_y.residual + there, of_y.residual_scale,
+                                     of_y.residual_zero_point, reals + here);
+                   else
+                     std::copy_n(out.residual + there, n, reals + here);
                  });
       run(begin, count, values, by_way ? reals : y + begin * y_stride, scales_.data() + begin);
       if (by_way)

@@ -108,6 +108,7 @@ class direct_layer {
     std::size_t phases;        // rows of the image by their remainder modulo the stride
     std::size_t extra;         // rows of a plane more than output rows
     std::size_t whole_panels;  // so many output rows are whole panels
+    std::size_t most;          // output rows that would fit
     std::size_t band;          // output rows at a time; 0: none fits
 
     geometry(const direct_layer& layer, const window_2d& w, const shape& x)
@@ -116,15 +117,21 @@ class direct_layer {
       phases = std::min(w.stride_h, reach + 1);
       extra = reach / w.stride_h;
       // A band stays in the L2 cache; of whole panels, where there are several.
-      constexpr std::size_t most = (256 << 10) / sizeof(float);
+      constexpr std::size_t elements = (256 << 10) / sizeof(float);
       const std::size_t row = layer.moved(x[1]) * w.kernel_w * phases * out_width;
-      const std::size_t rows = most / std::max<std::size_t>(1, row);
-      band = std::min(out_height, rows - std::min(rows, extra));
+      const std::size_t rows = elements / std::max<std::size_t>(1, row);
+      band = most = std::min(out_height, rows - std::min(rows, extra));
       whole_panels = 2 * layer.kernel_->nr / std::gcd(2 * layer.kernel_->nr, out_width);
       if (band < out_height && band > whole_panels) band -= band % whole_panels;
     }
     [[nodiscard]] std::size_t pixels() const noexcept { return out_height * out_width; }
     [[nodiscard]] std::size_t plane() const noexcept { return (band + extra) * out_width; }
+    /// As if it weren't cut to whole panels: the room that this or fewer output rows take.
+    [[nodiscard]] geometry largest() const noexcept {
+      geometry g = *this;
+      g.band = most;
+      return g;
+    }
   };
 
   [[nodiscard]] std::size_t spread_elements(const geometry& g, const shape& x) const noexcept {
@@ -157,7 +164,8 @@ class direct_layer {
         .phase = ceil_div(x[3] + w.pad_left + w.pad_right, w.stride_w),
     };
   }
-  [[nodiscard]] std::size_t per_task_bytes(const geometry& g, const shape& x) const noexcept {
+  [[nodiscard]] std::size_t per_task_bytes(geometry g, const shape& x) const noexcept {
+    g = g.largest();
     const std::size_t scratch = spread_scratch(spread_of(g, window_, x), kernel_->nr);
     return workspace_cursor::aligned(spread_elements(g, x) * sizeof(float)) +
            workspace_cursor::aligned(scratch * sizeof(float)) +
@@ -195,7 +203,7 @@ class direct_layer {
                                              std::uint8_t* to) const {
     const std::size_t plane = x_shape[2] * x_shape[3], elements = x_shape[1] * plane;
     const elementwise_kernels& k = find_elementwise(kernel_->target);
-    const block_scale q = fixed_ ? *fixed_ : image_codes(k, elements, x.reals, fixed_);
+    const block_scale q = image_codes(k, elements, x.reals, fixed_);
     args.image_scale = q.scale;
     args.image_zero_point = q.zero_point;
     if (x.codes != nullptr) return x.codes;

@@ -114,7 +114,7 @@ void max_pool_2d(const window_2d& w, std::size_t planes, std::size_t height, std
                  std::size_t out_height, std::size_t out_width, const T* x, T* y) {
   if constexpr (std::is_same_v<T, std::uint8_t>) {
     detail::code_pool codes(w, height, width, out_width);
-    if (codes.rows_at_once() != 0) return codes.run(planes, out_height, x, y);
+    if (codes.serves()) return codes.run(planes, out_height, x, y);
   }
   const auto max_row = w.stride_w == 1   ? detail::max_row<1, T>
                        : w.stride_w == 2 ? detail::max_row<2, T>

@@ -23,8 +23,10 @@ class code_pool {
         pitch_(std::max(w.pad_left + width,
                         (out_width - 1) * w.stride_w + (w.kernel_w - 1) * w.dilation_w + 1)) {}
 
-  /// Output rows that there is room for; 0: run() doesn't serve.
-  [[nodiscard]] std::size_t rows_at_once() const noexcept { return room / pitch_; }
+  /// Whether a row has room, and not much more columns than outputs: all are looked at.
+  [[nodiscard]] bool serves() const noexcept {
+    return pitch_ <= room && pitch_ <= lanes * out_width_;
+  }
 
   void run(std::size_t planes, std::size_t out_height, const std::uint8_t* x,
            std::uint8_t* y) noexcept {
@@ -44,6 +46,8 @@ class code_pool {
   }
 
  private:
+  [[nodiscard]] std::size_t rows_at_once() const noexcept { return room / pitch_; }
+
   static constexpr std::size_t room = 2048, lanes = 16;
   using codes = std::uint8_t __attribute__((vector_size(lanes)));
   using half = std::uint8_t __attribute__((vector_size(lanes / 2)));
@@ -61,8 +65,8 @@ class code_pool {
     const std::uint8_t* const from =
         plane + (i * w_.stride_h + taps.first * w_.dilation_h - w_.pad_top) * width_;
     const std::size_t step = w_.dilation_h * width_, count = taps.last - taps.first;
-    const auto vector = [&]<class V>(V most, std::size_t at) {
-      most = load_unaligned<V>(from + at);
+    const auto vector = [&]<class V>(V, std::size_t at) {
+      V most = load_unaligned<V>(from + at);
       for (std::size_t a = 1; a < count; ++a)
         most = larger(most, load_unaligned<V>(from + a * step + at));
       store_unaligned(to + at, most);

@@ -43,7 +43,7 @@ struct row_range {
 struct row_layout {
   std::size_t first_row = 0;
   std::size_t stride = 0;
-  std::size_t size = 0;  // elements that may be read
+  std::size_t size = 0;  // elements that may be read, from there on; of what is read
 };
 
 /// Some output rows of a window over an image, as those of a smaller image: the rows that it reads,
@@ -57,7 +57,7 @@ struct window_band {
                       end = (out.end - 1) * w.stride_h + reach(w);  // of the padded image
     const auto inside = [&](std::size_t r) { return std::min(r - std::min(r, w.pad_top), height); };
     rows = {inside(begin), inside(end)};
-    window.pad_top = w.pad_top - std::min(w.pad_top, begin);
+    window.pad_top = std::min(w.pad_top - std::min(w.pad_top, begin), end - begin);
     window.pad_bottom = end - begin - std::min(end - begin, window.pad_top + rows.size());
   }
   /// Rows that a window spans.

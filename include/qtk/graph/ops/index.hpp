@@ -53,8 +53,13 @@ inline bound_node bind_gather(const op_context& ctx) {
                  if (outer == 1) {
                    for (std::size_t i = 0; i < count; ++i) std::memcpy(out + i * row, from(i), row);
                  } else {
-                   for (std::size_t i = 0; i < count && outer != 0; ++i)
-                     copy_rows(outer, row, from(i), extent * row, out + i * row, count * row);
+                   // Some rows at a time: they stay in the cache from column to column.
+                   for (std::size_t o = 0, n; o < outer; o += n) {
+                     n = std::min<std::size_t>(256, outer - o);
+                     for (std::size_t i = 0; i < count; ++i)
+                       copy_rows(n, row, from(i) + o * extent * row, extent * row,
+                                 out + (o * count + i) * row, count * row);
+                   }
                  }
                }};
   count_work(b, ctx, 0);

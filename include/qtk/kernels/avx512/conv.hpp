@@ -202,7 +202,7 @@ struct conv_parts {
     return static_cast<__mmask16>((1u << (n < simd::width ? n : simd::width)) - 1);
   }
 
-  // Of both, `given` is copied: a store of a vector may alias what is behind a reference.
+  // `given` is copied: a store of a vector may alias what is behind a reference.
 
   template <class Sum, bool Plain>
   static void finish_rows(const gemm_finish<Sum>& given, std::size_t columns,
@@ -225,7 +225,7 @@ struct conv_parts {
     const gemm_finish<Sum> f = given;
     const epilogue_codes c = codes;
     const code_writer<Rounds> write(c);
-    row_finish<Sum, Plain> row(f, c), next = row;
+    row_finish<Sum, Plain> row(f, c), next(f, c);
     for (std::size_t i = 0; i < f.rows; i += 2) {
       const std::size_t other = i + 1 < f.rows ? i + 1 : i;  // the last one twice
       row.begin(f, c, i);
