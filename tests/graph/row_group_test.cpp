@@ -63,7 +63,7 @@ TEST_CASE("threads take rows through several layers, to the bit", "[graph]") {
     std::size_t threads, groups;
   } const cases[] = {
       {{1, 3, 120, 131}, mobile, 2, 1},
-      {{1, 3, 120, 131}, mobile, 3, 2},
+      {{1, 3, 120, 131}, mobile, 3, 1},
       {{2, 3, 120, 131}, mobile, 4, 1},
       {{2, 3, 90, 75}, mobile, 3, 1},
       {{1, 16, 61, 50}, {{16, 3, 1, 1}, {16, 3, 1, 1, 1, true}, {24, 5, 2, 2}}, 2, 1},

@@ -72,6 +72,7 @@ struct problem {
                 .image = image.data(),
                 .height = g.height,
                 .width = g.width,
+                .image_stride = g.height * g.width,
                 .planes = planes.data(),
                 .plane_rows = g.rows(),
                 .phase = g.phase(),
@@ -88,6 +89,7 @@ struct problem {
                 .y = y.data(),
                 .out_height = g.out_height(),
                 .out_width = g.out_width(),
+                .y_stride = g.out_height() * g.out_width(),
                 .out = out});
     return y;
   }

@@ -83,10 +83,12 @@ struct problem {
                     .width = g.width,
                     .pad_top = g.pad_top,
                     .pad_left = g.pad_left,
+                    .image_stride = g.height * g.width,
                     .filters = packed.data(),
                     .y = y.data(),
                     .out_height = g.out_height(),
                     .out_width = g.out_width(),
+                    .y_stride = g.pixels(),
                     .out = out,
                     .workspace = workspace.data()});
         CHECK(workspace.intact());
