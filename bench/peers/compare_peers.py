@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-REST = 0.03  # seconds: idle threads spin for a while and would take the next one's core
+REST = 0.1  # seconds: idle threads spin for some 30 ms and would take the next one's core
 DEFAULT_SHAPES = "1,4096,4096;8,4096,4096;32,4096,4096;128,4096,4096;128,768,768;128,3072,768"
 
 

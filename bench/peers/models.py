@@ -37,7 +37,6 @@ MODELS = {  # file, whether the first dimension is a symbol
 }
 SAMPLES = 16  # to calibrate on
 SLICE = 0.15  # seconds of one model in one round
-REST = 0.03   # idle threads spin for a while and would take the next one's core
 
 
 def inputs_of(session, batch):
@@ -52,6 +51,15 @@ def inputs_of(session, batch):
         else:
             feeds[info.name] = rng.integers(0, 257, shape).astype(np.int32)
     return feeds
+
+
+def rest():
+    """Until no thread here takes a core: those of ONNX Runtime spin for some 30 ms after their work."""
+    for _ in range(100):
+        before = time.process_time()
+        time.sleep(0.01)
+        if time.process_time() - before < 0.001:
+            return
 
 
 class Peer:
@@ -170,10 +178,11 @@ def compare(args, name, form, batch, threads, folder):
     qtk = Qtk(args.program, ours, peer.feeds, threads, folder)
     rounds = []
     for _ in range(args.rounds):
-        time.sleep(REST if threads > 1 else 0)
+        rest()
         mine = qtk.time()
-        other = peer.time(), Peer(theirs, batch, threads).start
-        rounds.append((*mine, *other))
+        other = peer.time()
+        start = Peer(theirs, batch, threads).start
+        rounds.append((*mine, other, start))
     middle = [statistics.median(column) for column in zip(*rounds)]
     return {"model": name, "format": form, "batch": batch, "threads": threads, "qtk_ms": middle[0],
             "ort_ms": middle[2], "ratio": statistics.median(r[2] / r[0] for r in rounds),

@@ -27,10 +27,12 @@ namespace qtk::inline QTK_ABI {
 /// what a task of one run wrote is in the cache of whom the same task of the next run comes to.
 class thread_pool {
  public:
-  /// As long as waking a sleeper takes, so that waiting costs at most twice what it has to: two
-  /// tasks meet after 20 to 50 us where the worker slept, after 1 where it looked (Linux, a virtual
-  /// machine of two CPUs). Layers of a model follow each other faster.
-  static constexpr std::chrono::microseconds patience{50};
+  /// Some times as long as waking a sleeper takes: two tasks meet after 20 to 50 us where the
+  /// worker slept, after 1 where it looked (Linux, a virtual machine of two CPUs). Layers of a
+  /// model follow each other faster, and so do runs of it; with 50 us the small steps at the end of
+  /// one let the worker sleep, and the next waited for it (ultraface: 1.63 ms, so 1.56; 1 ms: the
+  /// same).
+  static constexpr std::chrono::microseconds patience{200};
 
   explicit thread_pool(std::size_t threads)
       : patient_(threads <= usable_cpus()), shares_(std::max<std::size_t>(1, threads)) {
