@@ -1,4 +1,6 @@
 #include <qtk/core/thread_pool.hpp>
+#include <qtk/graph/passes/calibrated.hpp>
+#include <random>
 
 #include "../ops/naive.hpp"
 #include "models.hpp"
@@ -85,6 +87,40 @@ TEST_CASE("threads take rows through several layers, to the bit", "[graph]") {
     CHECK(plan->groups().size() == c.groups);
     for (int i = 0; i < 3; ++i) CHECK(distance(shared.run(x), truth) == 0.0);
   }
+}
+
+TEST_CASE("any layers give the same, however many threads share their rows", "[graph]") {
+  std::mt19937 random(11);
+  const auto pick = [&](std::size_t lo, std::size_t hi) { return lo + random() % (hi - lo + 1); };
+  std::size_t groups = 0;
+  for (int repeat = 0; repeat < 30; ++repeat) {
+    const std::size_t images = pick(1, 2), channels = 4 * pick(1, 6), height = pick(20, 90),
+                      width = pick(5, 90);
+    std::vector<layer> layers;
+    std::size_t in = channels, extent = std::min(height, width);
+    for (std::size_t i = pick(2, 6); i > 0 && extent > 8; --i) {
+      layer l{.out = 4 * pick(1, 8), .kernel = pick(1, 5), .stride = pick(1, 4) / 3 + 1, .pad = 0};
+      l.pad = pick(0, l.kernel - 1);
+      if (pick(0, 2) == 0) l.out = l.groups = in;  // depthwise
+      extent = (extent + 2 * l.pad - l.kernel) / l.stride + 1;
+      layers.push_back(l);
+      in = l.out;
+    }
+    const model real = chain({images, channels, height, width}, layers);
+    const shape x_shape{images, channels, height, width};
+    const auto x = random_tensor(x_shape, 9);
+    const any_tensor batch(x);
+    calibrator seen(real);
+    seen.observe(std::span(&batch, 1));
+    thread_pool pool(pick(2, 5));
+    for (const model& m : {real, quantize_static<int8>(real, seen)}) {
+      const session shared(m, {.executor = pool});
+      groups += shared.plan(std::span(&x_shape, 1))->groups().size();
+      CAPTURE(repeat, x_shape, pool.concurrency());
+      CHECK(distance(shared.run(x), session(m).run(x)) == 0.0);
+    }
+  }
+  CHECK(groups > 3);
 }
 
 TEST_CASE("what is read elsewhere stays outside of a group of layers", "[graph]") {
