@@ -388,10 +388,11 @@ TEST_CASE("an image is spread out for a window on every ISA", "[conv]") {
         kernel.spread(s);
         INFO(kernel.name << ", " << s.height << " x " << s.width << ", stride " << s.stride_h << " "
                          << s.stride_w);
-        CHECK(std::memcmp(
-                  planes.data(),
-                  s.integer ? static_cast<const void*>(expected_codes.data()) : expected.data(),
-                  expected.size() * sizeof(float)) == 0);
+        if (expected.size() != 0)
+          CHECK(std::memcmp(
+                    planes.data(),
+                    s.integer ? static_cast<const void*>(expected_codes.data()) : expected.data(),
+                    expected.size() * sizeof(float)) == 0);
       }
   }
 }
