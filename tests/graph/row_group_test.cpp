@@ -56,6 +56,9 @@ model chain(std::initializer_list<std::size_t> x, const std::vector<layer>& laye
 const std::vector<layer> mobile = {{16, 3, 2, 1},     {16, 3, 1, 1, 16}, {32, 1, 1, 0},
                                    {32, 3, 2, 1, 32}, {40, 1, 1, 0},     {40, 3, 1, 1}};
 
+/// Whether the kernels here have all ways that run in bands: else groups are fewer.
+bool all_ways() { return find_conv(conv_op::f32, active_isa()).spread != nullptr; }
+
 }  // namespace
 
 TEST_CASE("threads take rows through several layers, to the bit", "[graph]") {
@@ -84,7 +87,7 @@ TEST_CASE("threads take rows through several layers, to the bit", "[graph]") {
     const session shared(m, {.executor = pool});
     CAPTURE(x_shape, c.threads);
     const auto plan = shared.plan(std::span(&x_shape, 1));
-    CHECK(plan->groups().size() == c.groups);
+    if (all_ways()) CHECK(plan->groups().size() == c.groups);
     for (int i = 0; i < 3; ++i) CHECK(distance(shared.run(x), truth) == 0.0);
   }
 }
@@ -120,7 +123,7 @@ TEST_CASE("any layers give the same, however many threads share their rows", "[g
       CHECK(distance(shared.run(x), session(m).run(x)) == 0.0);
     }
   }
-  CHECK(groups > 3);
+  if (all_ways()) CHECK(groups > 3);
 }
 
 TEST_CASE("what is read elsewhere stays outside of a group of layers", "[graph]") {
@@ -131,8 +134,10 @@ TEST_CASE("what is read elsewhere stays outside of a group of layers", "[graph]"
   const session alone(m), shared(m, {.executor = pool});
   const shape x_shape = x.shape();
   const auto plan = shared.plan(std::span(&x_shape, 1));
-  REQUIRE(plan->groups().size() == 2);
-  CHECK(plan->groups()[0].last + 1 == plan->groups()[1].first);
+  if (all_ways()) {
+    REQUIRE(plan->groups().size() == 2);
+    CHECK(plan->groups()[0].last + 1 == plan->groups()[1].first);
+  }
   const auto a = alone.run(std::span(&x, 1)), b = shared.run(std::span(&x, 1));
   for (std::size_t i = 0; i < 2; ++i) CHECK(distance(a[i].as<fp32>(), b[i].as<fp32>()) == 0.0);
 }

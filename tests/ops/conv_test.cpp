@@ -225,7 +225,7 @@ TEST_CASE("rows of an image are those of the whole one, to the bit", "[ops]") {
           conv.run_band(g.x, rows, from, x_rows, to, y_rows, e, workspace);
         });
   }
-  CHECK(bands > 1000);
+  CHECK(bands > 400);  // NEON has fewer ways: 467
 }
 
 TEST_CASE("fewer rows need no more memory", "[ops]") {
