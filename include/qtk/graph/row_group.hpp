@@ -31,7 +31,7 @@ class row_group {
     double ns = 0;
     for (std::size_t n = 1; n <= chain.size(); ++n) {
       ns += cost(*chain[n - 1].bound);
-      const std::size_t tasks = threads_for(executor, ns * multiply_adds_per_ns, 0);
+      const std::size_t tasks = threads_for(executor, ns);
       if (n == 1 || images == 0 || tasks <= images) continue;
       const std::size_t parts = ceil_div(tasks, images);
       row_group g(chain.first(n), parts);
@@ -69,11 +69,7 @@ class row_group {
 
   /// Less than so much of the work is done again.
   static constexpr double most_again = 8;
-  /// threads_for() counts so.
-  static constexpr double multiply_adds_per_ns = 50, bytes_per_ns = 20;
-  [[nodiscard]] static double cost(const bound_node& b) {
-    return std::max(b.flops / 2 / multiply_adds_per_ns, b.bytes / bytes_per_ns);
-  }
+  [[nodiscard]] static double cost(const bound_node& b) { return work_ns(b.flops / 2, b.bytes); }
 
   static link link_of(const value_type& image, std::shared_ptr<const row_bands> bands) {
     const shape& s = image.dims;

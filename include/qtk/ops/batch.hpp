@@ -7,16 +7,23 @@
 
 namespace qtk::inline QTK_ABI {
 
-/// Threads that a product should be shared among: each of them gets 10 us of work or more, at 50
-/// multiply-adds or 20 bytes of weights a nanosecond. Less isn't worth it: a thread that looks for
-/// work has found it after 1 us, one that sleeps after 7 or more, and then what one core wrote
-/// comes to the other at 6 GB/s (Linux, Zen 4: mnist takes 30 us on one thread, 43 on two that
-/// share its convolution of 19 us).
-[[nodiscard]] inline std::size_t threads_for(executor_ref executor, double multiply_adds,
-                                             std::size_t weight_bytes) {
-  const double ns = std::max(multiply_adds / 50, static_cast<double>(weight_bytes) / 20);
+/// About what work takes one thread: 50 multiply-adds or 20 bytes a nanosecond.
+[[nodiscard]] inline double work_ns(double multiply_adds, double bytes) {
+  return std::max(multiply_adds / 50, bytes / 20);
+}
+
+/// Threads that so much work should be shared among: each of them gets 10 us of it or more. Less
+/// isn't worth it: a thread that looks for work has found it after 1 us, one that sleeps after 7 or
+/// more, and then what one core wrote comes to the other at 6 GB/s (Linux, Zen 4: mnist takes 30 us
+/// on one thread, 43 on two that share its convolution of 19 us).
+[[nodiscard]] inline std::size_t threads_for(executor_ref executor, double ns) {
   const double most = static_cast<double>(executor.concurrency());
   return static_cast<std::size_t>(std::clamp(ns / 10000, 1.0, most));
+}
+/// For a product.
+[[nodiscard]] inline std::size_t threads_for(executor_ref executor, double multiply_adds,
+                                             std::size_t weight_bytes) {
+  return threads_for(executor, work_ns(multiply_adds, static_cast<double>(weight_bytes)));
 }
 
 /// Shares out the images of a batch among tasks, and where there are fewer of them, parts of each:

@@ -53,9 +53,9 @@ class conv2d {
   };
   kernel_id kernel(const shape& x) const {
     const auto id = [](const auto& kernel) { return kernel_id{kernel.name, kernel.target}; };
-    return depthwise_         ? id(depthwise_->kernel())
-           : runs_winograd(x) ? id(winograd_->kernel())
-                              : id(groups_[0].kernel());
+    return depthwise_                       ? id(depthwise_->kernel())
+           : runs_winograd(output_shape(x)) ? id(winograd_->kernel())
+                                            : id(groups_[0].kernel());
   }
   bool is_depthwise() const noexcept { return depthwise_.has_value(); }
   std::size_t groups() const noexcept { return groups_.size(); }
@@ -84,7 +84,7 @@ class conv2d {
   [[nodiscard]] std::size_t workspace_bytes(const shape& x, std::size_t concurrency = 1) const {
     const shape y = output_shape(x);
     if (depthwise_) return depthwise_->workspace_bytes(x, window_, concurrency);
-    if (winograd_ && winograd_->pays(y)) return winograd_->workspace_bytes(y, concurrency);
+    if (runs_winograd(y)) return winograd_->workspace_bytes(y, concurrency);
     if (runs_direct(x)) return direct_->workspace_bytes(x, concurrency);
     return workspace_cursor::aligned(layout().packed_k * sizeof(std::size_t)) +
            concurrency * per_task_bytes(x, images_at_once(x));
@@ -101,7 +101,7 @@ class conv2d {
     QTK_CHECK(x.codes == nullptr || fixed_, "conv2d", "codes without a scale");
     if (depthwise_)
       return depthwise_->run(x_shape, y_shape, window_, x, y, out, workspace, executor, codes);
-    if (winograd_ && winograd_->pays(y_shape))
+    if (runs_winograd(y_shape))
       return winograd_->run(x_shape, y_shape, window_, x.reals, y, out, workspace, executor);
     if (runs_direct(x_shape)) return direct_->run(x_shape, x, y, out, workspace, executor, codes);
     const bool reals = x.codes == nullptr && !codes.any();
@@ -136,12 +136,12 @@ class conv2d {
   /// needn't be arranged or, as a whole, quantized first.
   [[nodiscard]] bool runs_in_bands(const shape& x, bool codes) const {
     if (integer() && !fixed_) return false;
-    return depthwise_ || runs_winograd(x) || runs_direct(x) ||
+    return depthwise_ || runs_winograd(output_shape(x)) || runs_direct(x) ||
            (runs_in_order(x) && codes == integer());
   }
   /// Bands begin at a multiple of so many output rows.
   [[nodiscard]] std::size_t band_unit(const shape& x) const {
-    return !depthwise_ && runs_winograd(x) ? 2 : 1;
+    return !depthwise_ && runs_winograd(output_shape(x)) ? 2 : 1;
   }
   /// For a band of so many output rows, or fewer, of an image of shape x.
   [[nodiscard]] std::size_t band_workspace_bytes(const shape& x, std::size_t rows) const {
@@ -149,7 +149,7 @@ class conv2d {
     w.pad_top = w.pad_bottom = 0;
     const shape part{1, x[1], (rows - 1) * w.stride_h + window_band::reach(w), x[3]};
     if (depthwise_) return depthwise_->workspace_bytes(part, w, 1);
-    if (runs_winograd(x))
+    if (runs_winograd(output_shape(x)))
       return winograd_->workspace_bytes({1, out_channels(), rows, w.out_width(x[3])}, 1);
     if (runs_direct(x)) return direct_->workspace_bytes(w, part, 1);
     return workspace_cursor::aligned(layout().packed_k * sizeof(std::size_t)) +
@@ -165,7 +165,7 @@ class conv2d {
     if (depthwise_)
       depthwise_->run_band(x_shape, y_shape, window_, rows, x, x_rows, y, y_rows, out, workspace,
                            codes);
-    else if (runs_winograd(x_shape))
+    else if (runs_winograd(y_shape))
       winograd_->run_band(x_shape, y_shape, window_, rows, x.reals, x_rows, y, y_rows, out,
                           workspace);
     else if (runs_direct(x_shape))
@@ -199,9 +199,8 @@ class conv2d {
                ? std::max<std::size_t>(1, std::min(x[0], enough / width))
                : 1;
   }
-  [[nodiscard]] bool runs_winograd(const shape& x) const {
-    return winograd_ && winograd_->pays(output_shape(x));
-  }
+  /// For outputs of shape y.
+  [[nodiscard]] bool runs_winograd(const shape& y) const { return winograd_ && winograd_->pays(y); }
   /// Whether a kernel reads the image as it is.
   [[nodiscard]] bool runs_in_order(const shape& x) const {
     return in_order() && images_at_once(x) == 1 && !groups_[0].kernel().signed_image;

@@ -210,10 +210,10 @@ class direct_layer {
     args.image_scale = q.scale;
     args.image_zero_point = q.zero_point;
     if (x.codes != nullptr) return x.codes;
-    const row_range rows = image_arrangement::inside(
-        x_shape, w,
-        image_arrangement(x_shape, w)
-            .rows(w, args.pixel_begin / g.out_width, ceil_div(args.pixel_end, g.out_width)));
+    const row_range rows =
+        window_band(w, x_shape[2],
+                    {args.pixel_begin / g.out_width, ceil_div(args.pixel_end, g.out_width)})
+            .rows;
     const std::size_t n = rows.size() * x_shape[3];
     if (n == plane && stride == plane)
       k.quantize_u8(elements, x.reals, q.scale, q.zero_point, to);

@@ -176,13 +176,13 @@ inline bound_node bind_conv(const op_context& ctx) {
             n.label(), "weights ", w, " in ", group, " groups");
   const window_2d window = parse_window(n, x, 0, 0);
   const auto groups = static_cast<std::size_t>(group);
-  QTK_CHECK(checked_mul(w[1], groups) == checked_mul(x[1], window.kernel_h * window.kernel_w),
-            n.label(), "input ", x, " for weights ", w, " in ", group, " groups");
+  const std::size_t taps = window.kernel_h * window.kernel_w;
+  QTK_CHECK(checked_mul(w[1], groups) == checked_mul(x[1], taps), n.label(), "input ", x,
+            " for weights ", w, " in ", group, " groups");
   const shape y{x[0], w[0], window.out_height(x[2]), window.out_width(x[3])};
   check_epilogue(ctx, w[0], y);
   const layer_codes codes(ctx, y.elements());
   if (ctx.types_only()) return {.outputs = {{codes.result(), y}}, .run = {}};
-  const std::size_t taps = window.kernel_h * window.kernel_w;
   const auto filters = ctx.once<std::vector<packed_filters>>(
       cat(packed_name(ctx, groups), " ", taps),
       [&] { return pack<packed_filters>(ctx, groups, taps); });

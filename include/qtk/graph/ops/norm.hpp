@@ -82,8 +82,9 @@ inline void softmax_rows(const elementwise_kernels& k, std::size_t count, std::s
   }
   k.unary[static_cast<std::size_t>(unary_op::exp)](count * n, y, y);
   // Divided by vectors: 4 of 14 us are left.
-  const std::size_t at_once = 512 / n * n;
-  float sums[512];
+  constexpr std::size_t room = 512;
+  const std::size_t at_once = room / n * n;
+  float sums[room];
   for (std::size_t begin = 0, size; begin < count * n; begin += size, y += size) {
     size = std::min(at_once, count * n - begin);
     for (std::size_t i = 0; i < size; i += n) {
